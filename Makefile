@@ -1,0 +1,64 @@
+# One command from a clean clone to each thing a person wants of this repository. System packages that
+# are missing come by apt (bootstrap/host), everything of Python's goes into .venv, and nothing else on
+# the machine is touched.
+
+# The system's own Python, not whichever a version manager has put first on the PATH.
+PYTHON ?= /usr/bin/python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+# Runs a command, then gives what it left in the tree back to the caller of sudo; the command's verdict stands.
+keep_tidy = $(1); verdict=$$?; bootstrap/give-back; exit $$verdict
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test bench-dataplane lint unit docs clean network
+
+help:
+	@echo "make demo             figure 4 of the DOVE report on this machine, with real traffic (root)"
+	@echo "make test             lint, then every test (root)"
+	@echo "make bench-dataplane  TCP through dSwitches beside TCP through a plain tunnel (root)"
+	@echo "make lint             ruff, mypy, import-linter"
+	@echo "make unit             the tests of the pure layers, which cover every line and branch"
+	@echo "make docs             the manual, into docs/_build/html"
+	@echo "make clean            remove what make has made, .venv included"
+
+demo: network $(VENV)/.installed
+	@PYTHONDONTWRITEBYTECODE=1 $(BIN)/python mininet/demo.py
+
+bench-dataplane: network $(VENV)/.installed
+	@PYTHONDONTWRITEBYTECODE=1 $(BIN)/python mininet/bench_dataplane.py
+
+# pytest speaks last. The unit tier runs twice: alone under coverage, where it may owe nothing to the
+# other tiers, then with the rest, so that the closing line counts every test.
+test: network lint unit
+	@echo "== pytest: all tiers"
+	@$(call keep_tidy,$(BIN)/python -m pytest)
+
+lint: $(VENV)/.installed
+	@echo "== ruff, mypy, import-linter"
+	@$(call keep_tidy,$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/mypy && $(BIN)/lint-imports)
+
+unit: $(VENV)/.installed
+	@echo "== pytest: the unit tier, under coverage"
+	@$(call keep_tidy,$(BIN)/python -m pytest tests/unit --cov --cov-config=pyproject.toml)
+
+docs: $(VENV)/.installed-docs
+	@$(call keep_tidy,$(BIN)/python -m sphinx --fail-on-warning --keep-going docs docs/_build/html)
+
+clean:
+	rm -rf $(VENV) build *.egg-info docs/_build docs/generated .coverage .coverage.* .hypothesis .*_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+network:
+	@bootstrap/host network
+
+$(VENV)/.installed: setup.cfg
+	@bootstrap/host python $(PYTHON)
+	@echo "== Installing Python packages into $(VENV)"
+	@$(PIP) --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	@$(call keep_tidy,$(PIP) install --editable '.[test]' && touch $@)
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	@$(call keep_tidy,$(PIP) install --editable '.[docs]' && touch $@)
