@@ -1,0 +1,80 @@
+"""Addresses in one canonical spelling, so that equal addresses are equal strings.
+
+MAC addresses are ``02:00:00:00:00:01``, IP addresses as RFC 5952 and RFC 6943 write them, prefixes ``192.0.2.0/24``.
+"""
+
+from __future__ import annotations
+
+import socket
+
+import netaddr
+
+
+class BadAddress(ValueError):
+    """A text that is no such address; the message says what would be."""
+
+
+def canonical_mac(text: object) -> str:
+    """A unicast MAC address; any notation that IEEE 802 or a vendor uses is understood."""
+    try:
+        if not isinstance(text, str):
+            raise TypeError
+        mac = netaddr.EUI(text, version=48, dialect=netaddr.mac_unix_expanded)
+    except (netaddr.AddrFormatError, TypeError, ValueError):
+        raise BadAddress(f"{text!r} is no MAC address; write it like '02:00:00:00:00:01'") from None
+    if int(mac) >> 40 & 1:
+        raise BadAddress(f"'{mac}' is a group address; an endpoint needs a unicast MAC address")
+    if int(mac) == 0:
+        raise BadAddress("'00:00:00:00:00:00' is no endpoint's MAC address")
+    return str(mac)
+
+
+def canonical_ip(text: object) -> str:
+    """A unicast IPv4 or IPv6 address."""
+    try:
+        if not isinstance(text, str):
+            raise TypeError
+        address = netaddr.IPAddress(text, flags=netaddr.INET_PTON)
+    except (netaddr.AddrFormatError, TypeError, ValueError):
+        raise BadAddress(f"{text!r} is no IP address; write it like '10.0.0.1' or 'fd00::1'") from None
+    if address.is_multicast() or int(address) == 0 or str(address) == "255.255.255.255":
+        raise BadAddress(f"'{address}' is not an address that one endpoint can have")
+    return str(address)
+
+
+def canonical_prefix(text: object) -> str:
+    """An IP prefix with no bits beyond its length, like ``192.0.2.0/24``."""
+    network = _network(text)
+    if network.ip != network.network:
+        raise BadAddress(f"'{text}' has bits beyond its length; did you mean '{network.cidr}'?")
+    return str(network)
+
+
+def canonical_interface(text: object) -> str:
+    """An IP address with the length of its subnet, like ``10.0.0.1/24``."""
+    network = _network(text)
+    return f"{canonical_ip(str(network.ip))}/{network.prefixlen}"
+
+
+def _network(text: object) -> netaddr.IPNetwork:
+    try:
+        if not isinstance(text, str) or "/" not in text:
+            raise TypeError
+        return netaddr.IPNetwork(text)
+    except (netaddr.AddrFormatError, TypeError, ValueError):
+        raise BadAddress(f"{text!r} is no prefix; write it like '10.0.0.0/24' or 'fd00::/64'") from None
+
+
+def is_ipv6(address: str) -> bool:
+    """Whether an IP address, prefix or interface address is of IPv6."""
+    return ":" in address
+
+
+def link_local(mac: str) -> str:
+    """The link-local IPv6 address that a host makes from its MAC address (RFC 4291, appendix A)."""
+    return str(netaddr.EUI(mac).ipv6_link_local())
+
+
+def packed(address: str) -> bytes:
+    """An IP address as its 4 or 16 bytes on the wire."""
+    return socket.inet_pton(socket.AF_INET6 if is_ipv6(address) else socket.AF_INET, address)

@@ -1,0 +1,224 @@
+"""What exists: the entries of the DPS tables (report, section 4.2.1) as frozen values.
+
+Every entity has a *number*, unique in the whole DPS and never used again: it is what registers and cookies carry.  Names are
+unique within their network.  References between entities are names, so that an entity does not change when the one that it
+refers to does.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+DEFAULT_TTL = 300
+"""Seconds that a policy is cached for where its blueprint does not say (report, table 2)."""
+
+
+class Service(enum.Enum):
+    """What a virtual network carries for its endpoints (report, section 4.1.1; F13)."""
+
+    L2 = "l2"
+    L3 = "l3"
+
+
+class Verdict(enum.Enum):
+    """Whether packets may pass at all."""
+
+    ALLOW = "allow"
+    DENY = "deny"
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """A virtual router's interface, present at every dSwitch that hosts the network.
+
+    :ivar mac: its MAC address.
+    :ivar addresses: its IP addresses with subnet lengths, like ``10.0.0.1/24``.
+    """
+
+    mac: str
+    addresses: tuple[str, ...]
+
+    @property
+    def ips(self) -> tuple[str, ...]:
+        """The addresses without their lengths."""
+        return tuple(address.partition("/")[0] for address in self.addresses)
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualNetwork:
+    """An entry of the Virtual Networks table.
+
+    :ivar vni: what tunnels carry; the lower half of 24 bits, the upper half being segment labels.
+    """
+
+    name: str
+    number: int
+    vni: int
+    service: Service = Service.L2
+    gateways: tuple[Gateway, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyDomain:
+    """An entry of the Policy Domain table; its members are the endpoints that name it."""
+
+    network: str
+    name: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyAction:
+    """An entry of the Policy Action table (F31).
+
+    :ivar kind: ``accept``, ``deny``, or what the appliance behind it does (``firewall``, ``ids``, ...).
+    :ivar appliance: name of the appliance that it maps to; ``accept`` and ``deny`` need none.
+    :ivar config: handed on to the appliance unread.
+    """
+
+    network: str
+    name: str
+    number: int
+    kind: str
+    appliance: str | None = None
+    config: str = ""
+
+    @property
+    def needs_appliance(self) -> bool:
+        """Whether infrastructure must stand behind it."""
+        return self.kind not in BUILT_IN_KINDS
+
+
+BUILT_IN_KINDS = ("accept", "deny")
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """An entry of the Policy table: what packets from one domain to another may do (F1, F4).
+
+    :ivar source: name of the source domain; None in the network's default policy (F5).
+    :ivar destination: name of the destination domain; None likewise.
+    :ivar actions: names of actions, in order (F2).
+    :ivar ttl: seconds a dSwitch may cache it, 0 for until invalidated (F21).
+    :ivar tracking: raised by one at each update, from 1 (F32).
+    """
+
+    network: str
+    source: str | None
+    destination: str | None
+    number: int
+    actions: tuple[str, ...]
+    ttl: int = DEFAULT_TTL
+    tracking: int = 1
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages and URLs: ``web>app``, or ``default``."""
+        return policy_name(self.source, self.destination)
+
+
+def policy_name(source: str | None, destination: str | None) -> str:
+    """The name of the policy for an ordered pair of domains; ``default`` for none."""
+    return "default" if source is None or destination is None else f"{source}>{destination}"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An entry of the Endpoint table (F33, F34).
+
+    :ivar macs: its MAC addresses, the first being the one to answer ARP and ND with; none means they are learned.
+    :ivar ips: its IP addresses, and prefixes for an endpoint that stands for many (external servers behind a router);
+        none means they are learned.
+    :ivar guard: whether it may send from its own addresses only (X6).
+    """
+
+    network: str
+    name: str
+    number: int
+    domain: str
+    macs: tuple[str, ...]
+    ips: tuple[str, ...] = ()
+    guard: bool = True
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """The single addresses among :attr:`ips`."""
+        return tuple(ip for ip in self.ips if "/" not in ip)
+
+    @property
+    def prefixes(self) -> tuple[str, ...]:
+        """The prefixes among :attr:`ips`."""
+        return tuple(ip for ip in self.ips if "/" in ip)
+
+
+@dataclass(frozen=True, slots=True)
+class Appliance:
+    """What an action with infrastructure behind it maps to.
+
+    :ivar location: where it is, as the infrastructure says it.
+    """
+
+    name: str
+    location: str
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where an endpoint is: a port of a dSwitch (F24).
+
+    :ivar tracking: raised by one at each move, from 1.
+    """
+
+    network: str
+    endpoint: str
+    dpid: int
+    port: str
+    tracking: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """Addresses that an endpoint was seen to use, or that its hypervisor hinted at (F24).
+
+    They count where the endpoint's own entry leaves that kind of address open.
+    """
+
+    network: str
+    endpoint: str
+    macs: tuple[str, ...] = ()
+    ips: tuple[str, ...] = ()
+
+
+class Encapsulation(enum.Enum):
+    """A tunnel protocol (F10), in the order in which a pair of dSwitches prefers them."""
+
+    GENEVE = "geneve"
+    VXLAN = "vxlan"
+
+
+@dataclass(frozen=True, slots=True)
+class DSwitch:
+    """A host's bridge as the provider registered it or its OVSDB tells.
+
+    :ivar dpid: its datapath id.
+    :ivar encap_ips: underlay addresses that other dSwitches send to, IPv4 or IPv6 or both.
+    :ivar encap_types: tunnel protocols that it speaks.
+    :ivar ovsdb: where its OVSDB is reached, as ``tcp:HOST:PORT``; None for its own address, ``none`` for nowhere.
+    """
+
+    dpid: int
+    name: str = ""
+    encap_ips: tuple[str, ...] = ()
+    encap_types: tuple[Encapsulation, ...] = (Encapsulation.GENEVE,)
+    ovsdb: str | None = None
+
+
+def dpid_text(dpid: int) -> str:
+    """A datapath id as operators write it: 16 hexadecimal digits."""
+    return f"{dpid:016x}"
+
+
+Entity = (
+    VirtualNetwork | PolicyDomain | PolicyAction | Policy | Endpoint | Location | Learned | DSwitch | Appliance
+)

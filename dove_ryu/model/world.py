@@ -1,0 +1,270 @@
+"""The DPS tables with their indexes (report, section 4.2.1).
+
+Changes go in one entity at a time, in any order; what really changed comes out as facts.  The tables depend on the entities
+that they hold and not on the path by which they came to hold them: an endpoint may be known before its network, a location
+before its endpoint, two endpoints may claim one address for a moment.
+
+Only the DPS's own thread of control touches a world.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from dove_ryu.model.address_index import AddressIndex
+from dove_ryu.model.entities import (
+    BUILT_IN_KINDS,
+    Appliance,
+    DSwitch,
+    Endpoint,
+    Entity,
+    Learned,
+    Location,
+    Policy,
+    PolicyAction,
+    PolicyDomain,
+    VirtualNetwork,
+    policy_name,
+)
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+Kind = TypeVar("Kind", bound=Entity)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a table is told: this entity is now so, or is not there.
+
+    :ivar kind: the entity's class.
+    :ivar network: the network that it is in; empty for a dSwitch or an appliance.
+    :ivar name: its name within the network; a policy's :attr:`Policy.name`, a dSwitch's datapath id in hexadecimal.
+    :ivar entity: as it is now; None when it is gone.
+    """
+
+    kind: type[Entity]
+    network: str
+    name: str
+    entity: Entity | None
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One entity as it was and as it is; None where it was or is not there."""
+
+    before: Entity | None
+    after: Entity | None
+
+    @property
+    def either(self) -> Entity:
+        """The entity as it is or, gone, as it was."""
+        known = self.after if self.after is not None else self.before
+        assert known is not None, "a fact is about something"
+        return known
+
+    @property
+    def network(self) -> str | None:
+        """The name of the network it is about; None for a dSwitch or an appliance."""
+        match self.either:
+            case VirtualNetwork(name=name):
+                return name
+            case DSwitch() | Appliance():
+                return None
+            case entity:
+                return entity.network
+
+
+class NetworkTables:
+    """All that the DPS knows of one virtual network."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.network: VirtualNetwork | None = None
+        self.domains: dict[str, PolicyDomain] = {}
+        self.actions: dict[str, PolicyAction] = {}
+        self.policies: dict[str, Policy] = {}
+        self.endpoints: dict[str, Endpoint] = {}
+        self.declared: dict[str, Endpoint] = {}
+        self.learned: dict[str, Learned] = {}
+        self.locations: dict[str, Location] = {}
+        self.owners = AddressIndex()
+        self._domain_names: dict[int, str] = {}
+        self._endpoint_names: dict[int, str] = {}
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is known of it any more."""
+        return not (
+            self.network
+            or self.domains
+            or self.actions
+            or self.policies
+            or self.declared
+            or self.learned
+            or self.locations
+        )
+
+    def owner(self, address: str) -> Endpoint | None:
+        """The endpoint that has a MAC or IP address, or the longest prefix around the IP address."""
+        name = self.owners.find(address)
+        return None if name is None else self.endpoints[name]
+
+    def action(self, name: str) -> PolicyAction | None:
+        """The action of that name; ``accept`` and ``deny`` are there without being declared."""
+        known = self.actions.get(name)
+        if known is None and name in BUILT_IN_KINDS:
+            return PolicyAction(self.name, name, 0, kind=name)
+        return known
+
+    def policy(self, source: str, destination: str) -> Policy | None:
+        """What governs packets from one domain to another: their own policy, or the network's default."""
+        return self.policies.get(policy_name(source, destination)) or self.policies.get(policy_name(None, None))
+
+    def domain_of_number(self, number: int) -> PolicyDomain | None:
+        """The domain that a register names."""
+        name = self._domain_names.get(number)
+        return None if name is None else self.domains[name]
+
+    def endpoint_of_number(self, number: int) -> Endpoint | None:
+        """The endpoint that a register names."""
+        name = self._endpoint_names.get(number)
+        return None if name is None else self.endpoints[name]
+
+    def hosts(self) -> set[int]:
+        """The dSwitches that host an endpoint of it: who can hold a cache entry about it (F22)."""
+        return {place.dpid for name, place in self.locations.items() if name in self.endpoints}
+
+    def replace_domain(self, name: str, domain: PolicyDomain | None) -> PolicyDomain | None:
+        """Put a domain into the table or, None, out of it; the one before comes back."""
+        before = _exchange(self.domains, name, domain)
+        if before is not None:
+            self._domain_names.pop(before.number, None)
+        if domain is not None:
+            self._domain_names[domain.number] = name
+        return before
+
+    def replace_endpoint(self, name: str) -> Fact | None:
+        """Make an endpoint's entry what its declaration and what was learned say together."""
+        before = self.endpoints.get(name)
+        declared = self.declared.get(name)
+        after = None if declared is None else _effective(declared, self.learned.get(name))
+        if before == after:
+            return None
+        if before is not None:
+            self.owners.remove(name, (*before.macs, *before.ips))
+            self._endpoint_names.pop(before.number, None)
+        _exchange(self.endpoints, name, after)
+        if after is not None:
+            self.owners.add(name, (*after.macs, *after.ips))
+            self._endpoint_names[after.number] = name
+        return Fact(before, after)
+
+
+class World:
+    """Every network's tables, the dSwitches, and what is observed of their ports."""
+
+    def __init__(self) -> None:
+        self.tables: dict[str, NetworkTables] = {}
+        self.dswitches: dict[int, DSwitch] = {}
+        self.appliances: dict[str, Appliance] = {}
+        self.ports: dict[int, dict[str, int]] = {}
+        self._by_vni: dict[int, str] = {}
+        self._hosted: dict[int, dict[str, set[str]]] = {}
+
+    def network(self, name: str) -> NetworkTables | None:
+        """The tables of a network that exists."""
+        tables = self.tables.get(name)
+        return tables if tables is not None and tables.network is not None else None
+
+    def network_of_vni(self, vni: int) -> NetworkTables | None:
+        """The tables of the network that tunnels and metadata call *vni*."""
+        name = self._by_vni.get(vni)
+        return None if name is None else self.network(name)
+
+    def networks(self) -> Iterator[NetworkTables]:
+        """The tables of all networks that exist, by name."""
+        return (self.tables[name] for name in sorted(self.tables) if self.tables[name].network is not None)
+
+    def hosted(self, dpid: int) -> dict[str, list[str]]:
+        """The networks that have a location at a dSwitch, each with the names of the endpoints located there."""
+        return {network: sorted(names) for network, names in sorted(self._hosted.get(dpid, {}).items())}
+
+    def port(self, location: Location) -> int | None:
+        """The OpenFlow number of a location's port; None while the dSwitch does not show such a port."""
+        return self.ports.get(location.dpid, {}).get(location.port)
+
+    def apply(self, change: Change) -> list[Fact]:
+        """Take a change in; the facts that it changed come out, none where all was so already."""
+        if change.kind is DSwitch:
+            dpid = int(change.name, 16)
+            return _fact(_exchange(self.dswitches, dpid, _of(DSwitch, change.entity)), change.entity)
+        if change.kind is Appliance:
+            return _fact(_exchange(self.appliances, change.name, _of(Appliance, change.entity)), change.entity)
+        tables = self.tables.setdefault(change.network, NetworkTables(change.network))
+        facts = self._apply_within(tables, change)
+        if tables.empty:
+            del self.tables[change.network]
+        return facts
+
+    def _apply_within(self, tables: NetworkTables, change: Change) -> list[Fact]:
+        name, entity = change.name, change.entity
+        if change.kind is VirtualNetwork:
+            return self._replace_network(tables, _of(VirtualNetwork, entity))
+        if change.kind is PolicyDomain:
+            return _fact(tables.replace_domain(name, _of(PolicyDomain, entity)), entity)
+        if change.kind is PolicyAction:
+            return _fact(_exchange(tables.actions, name, _of(PolicyAction, entity)), entity)
+        if change.kind is Policy:
+            return _fact(_exchange(tables.policies, name, _of(Policy, entity)), entity)
+        if change.kind is Location:
+            return self._replace_location(tables, name, _of(Location, entity))
+        if change.kind is Endpoint:
+            _exchange(tables.declared, name, _of(Endpoint, entity))
+        else:
+            _exchange(tables.learned, name, _of(Learned, entity))
+        fact = tables.replace_endpoint(name)
+        return [] if fact is None else [fact]
+
+    def _replace_network(self, tables: NetworkTables, network: VirtualNetwork | None) -> list[Fact]:
+        before, tables.network = tables.network, network
+        if before is not None and self._by_vni.get(before.vni) == before.name:
+            del self._by_vni[before.vni]
+        if network is not None:
+            self._by_vni[network.vni] = network.name
+        return _fact(before, network)
+
+    def _replace_location(self, tables: NetworkTables, name: str, place: Location | None) -> list[Fact]:
+        before = _exchange(tables.locations, name, place)
+        if before is not None:
+            here = self._hosted[before.dpid]
+            here[tables.name].discard(name)
+            if not here[tables.name]:
+                del here[tables.name]
+        if place is not None:
+            self._hosted.setdefault(place.dpid, {}).setdefault(tables.name, set()).add(name)
+        return _fact(before, place)
+
+
+def _of(kind: type[Kind], entity: Entity | None) -> Kind | None:
+    if entity is not None and not isinstance(entity, kind):
+        raise TypeError(f"a change of a {kind.__name__} carries a {type(entity).__name__}")
+    return entity
+
+
+def _fact(before: Entity | None, after: Entity | None) -> list[Fact]:
+    return [] if before == after else [Fact(before, after)]
+
+
+def _effective(declared: Endpoint, learned: Learned | None) -> Endpoint:
+    if learned is None:
+        return declared
+    return replace(declared, macs=declared.macs or learned.macs, ips=declared.ips or learned.ips)
+
+
+def _exchange(table: dict[Key, Value], key: Key, value: Value | None) -> Value | None:
+    before = table.pop(key, None)
+    if value is not None:
+        table[key] = value
+    return before

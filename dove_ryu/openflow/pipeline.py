@@ -1,0 +1,350 @@
+"""The pipeline: every table, declared once, in order.
+
+A declaration says what the table is for, what its flows may match, what they may write, where a packet may go from it and
+what happens on a miss.  Numbers follow from the order.  :meth:`Table.flow` is the only way to make a flow for a table, and
+it refuses what the declaration does not allow, so an illegal flow dies in a unit test and not in a switch.
+
+``python -m dove_ryu.openflow.pipeline`` prints the manual's page of the tables.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from dove_ryu.openflow import oxm
+from dove_ryu.openflow.fields import (
+    BY_ADDRESS,
+    DESTINATION_DOMAIN,
+    DESTINATION_ENDPOINT,
+    OUTPUT_PORT,
+    SEGMENT_LABEL,
+    SOURCE_DOMAIN,
+    SOURCE_ENDPOINT,
+    VNI,
+    Bits,
+    Cookie,
+    Kind,
+)
+from dove_ryu.openflow.flow import (
+    Action,
+    Flow,
+    Goto,
+    Load,
+    Match,
+    Move,
+    SetField,
+    ToController,
+    Value,
+    match,
+)
+from dove_ryu.openflow.oxm import Field
+
+
+class IllegalFlow(ValueError):
+    """A flow that its table's declaration does not allow."""
+
+
+class Miss(enum.Enum):
+    """What a table does with a packet that no flow matches; each case is a counted flow of priority 0."""
+
+    DROP = "dropped, counted"
+    NEXT = "goes on"
+    REQUEST = "policy request to the DPS"
+    REPORT = "address report to the DPS"
+
+
+Names = Iterable[Field | Bits]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Table:
+    """One table of the pipeline.
+
+    :ivar number: its OpenFlow table number.
+    :ivar matches: fields that its flows may compare; what a field requires is allowed with it.
+    :ivar writes: fields that its flows may set.
+    :ivar leads_to: names of the tables a packet may go to, all of them later.
+    :ivar answers: whether its flows may send a packet back to where it came from or out of a port.
+    """
+
+    number: int
+    name: str
+    purpose: str
+    matches: tuple[Field | Bits, ...]
+    writes: tuple[Field | Bits, ...]
+    leads_to: tuple[str, ...]
+    miss: Miss
+    answers: bool
+
+    def flow(
+        self,
+        priority: int,
+        values: Mapping[Field | Bits, Value],
+        actions: Iterable[Action],
+        cookie: Cookie,
+        hard_timeout: int = 0,
+    ) -> Flow:
+        """A flow of this table.
+
+        :raises IllegalFlow: naming the field, action or table that the declaration does not allow.
+        """
+        where = match(values)
+        made = Flow(self.number, priority, where, tuple(actions), int(cookie), min(hard_timeout, MAX_TIMEOUT))
+        self._check_match(where)
+        for action in made.actions:
+            self._check_action(action)
+        return made
+
+    def _check_match(self, where: Match) -> None:
+        allowed = _closure(self.matches)
+        for term in where.terms:
+            if term.field not in allowed:
+                raise IllegalFlow(f"table {self.name} may not match {term.field.name}")
+
+    def _check_action(self, action: Action) -> None:
+        if isinstance(action, Goto):
+            if TABLES[action.table].name not in self.leads_to:
+                raise IllegalFlow(f"table {self.name} does not lead to {TABLES[action.table].name}")
+        elif isinstance(action, SetField | Load | Move):
+            written = _written(action)
+            if written not in _holders(self.writes):
+                raise IllegalFlow(f"table {self.name} may not write {written.name}")
+        elif not self.answers and not isinstance(action, ToController):
+            raise IllegalFlow(f"table {self.name} may not do {action}")
+
+    def miss_flow(self) -> Flow:
+        """The flow of priority 0 that makes :attr:`miss` so; its cookie's number is the table's."""
+        actions: tuple[Action, ...] = ()
+        if self.miss is Miss.NEXT:
+            actions = (Goto(self.number + 1),)
+        elif self.miss is not Miss.DROP:
+            actions = (ToController(),)
+        return Flow(self.number, 0, Match(), actions, int(Cookie(Kind.MISS, self.number)))
+
+
+MAX_TIMEOUT = 65535
+"""The longest time-out that OpenFlow can say, in seconds."""
+
+
+def _holders(names: Names) -> frozenset[Field]:
+    return frozenset(name.field if isinstance(name, Bits) else name for name in names)
+
+
+def _closure(names: Names) -> frozenset[Field]:
+    fields = _holders(names)
+    return fields | {needed for field in fields for needed, _ in field.requires}
+
+
+def _written(action: SetField | Load | Move) -> Field:
+    if isinstance(action, Load):
+        return action.bits.field
+    return action.target if isinstance(action, Move) else action.field
+
+
+TABLES: list[Table] = []
+
+
+def _table(
+    name: str,
+    purpose: str,
+    *,
+    matches: Iterable[Field | Bits] = (),
+    writes: Iterable[Field | Bits] = (),
+    leads_to: Iterable[str] = (),
+    miss: Miss = Miss.DROP,
+    answers: bool = False,
+) -> Table:
+    made = Table(
+        len(TABLES), name, purpose, tuple(matches), tuple(writes), tuple(leads_to), miss, answers=answers
+    )
+    TABLES.append(made)
+    return made
+
+
+_ADDRESSES = (oxm.ETH_SRC, oxm.ETH_DST, oxm.IPV4_SRC, oxm.IPV4_DST, oxm.IPV6_SRC, oxm.IPV6_DST)
+
+CLASSIFY = _table(
+    "CLASSIFY",
+    "Tells from the port whose packet it is: an endpoint's (network, domain, endpoint) or a tunnel's.",
+    matches=(oxm.IN_PORT,),
+    writes=(VNI, SOURCE_DOMAIN, SOURCE_ENDPOINT),
+    leads_to=("TUNNEL_IN", "SOURCE_GUARD", "CHAIN_RETURN", "EXTERNAL_IN"),
+)
+TUNNEL_IN = _table(
+    "TUNNEL_IN",
+    "Tells from the tunnel identifier which network a packet from another dSwitch belongs to.",
+    matches=(oxm.TUN_ID,),
+    writes=(VNI, SEGMENT_LABEL),
+    leads_to=("DELIVER", "CHAIN_HOP"),
+)
+SOURCE_GUARD = _table(
+    "SOURCE_GUARD",
+    "Lets an endpoint send from its own MAC and IP addresses only.",
+    matches=(SOURCE_ENDPOINT, *_ADDRESSES, oxm.ARP_SPA, oxm.ARP_SHA, oxm.ND_TARGET, oxm.ND_SLL, oxm.ND_TLL),
+    leads_to=("NEIGHBOUR",),
+    miss=Miss.REPORT,
+)
+NEIGHBOUR = _table(
+    "NEIGHBOUR",
+    "Answers ARP requests and neighbour solicitations here, as far as policy lets the asker know.",
+    matches=(
+        VNI,
+        SOURCE_DOMAIN,
+        SOURCE_ENDPOINT,
+        oxm.ARP_OP,
+        oxm.ARP_TPA,
+        oxm.IPV6_SRC,
+        oxm.ICMPV6_TYPE,
+        oxm.ND_TARGET,
+    ),
+    writes=(
+        oxm.ETH_SRC,
+        oxm.ETH_DST,
+        oxm.ARP_OP,
+        oxm.ARP_SHA,
+        oxm.ARP_THA,
+        oxm.ARP_SPA,
+        oxm.ARP_TPA,
+        oxm.IPV6_SRC,
+        oxm.IPV6_DST,
+        oxm.ICMPV6_TYPE,
+        oxm.ND_RESERVED,
+        oxm.ND_OPTIONS_TYPE,
+    ),
+    leads_to=("NEIGHBOUR_REPLY", "SERVICES"),
+    answers=True,
+    miss=Miss.REQUEST,
+)
+NEIGHBOUR_REPLY = _table(
+    "NEIGHBOUR_REPLY",
+    "Writes the link-layer address into an advertisement and sends it back; only an advertisement has that field.",
+    matches=(oxm.ICMPV6_TYPE,),
+    writes=(oxm.ND_TLL,),
+    answers=True,
+)
+SERVICES = _table(
+    "SERVICES",
+    "Place of the services an endpoint expects from its network: DHCP, IGMP and MLD, router solicitations, DNS.",
+    leads_to=("GROUPCAST",),
+    miss=Miss.NEXT,
+)
+GROUPCAST = _table(
+    "GROUPCAST",
+    "Broadcast and multicast, none of which crosses the overlay unasked.",
+    matches=(VNI, oxm.ETH_DST),
+    leads_to=("ROUTER",),
+    miss=Miss.NEXT,
+)
+ROUTER = _table(
+    "ROUTER",
+    "The distributed virtual router: answers pings to it, ends packets whose TTL is used up, takes a hop off the others.",
+    matches=(VNI, oxm.ETH_DST, oxm.IPV4_DST, oxm.IPV6_DST, oxm.IP_TTL, oxm.ICMP_TYPE, oxm.ICMPV6_TYPE),
+    writes=(BY_ADDRESS, *_ADDRESSES, oxm.IP_TTL, oxm.ICMP_TYPE, oxm.ICMPV6_TYPE),
+    leads_to=("LOCATION",),
+    answers=True,
+    miss=Miss.NEXT,
+)
+LOCATION = _table(
+    "LOCATION",
+    "The location half of the policy cache: where a destination address is, and in which domain.",
+    matches=(VNI, BY_ADDRESS, oxm.ETH_DST, oxm.IPV4_DST, oxm.IPV6_DST),
+    writes=(
+        DESTINATION_DOMAIN,
+        DESTINATION_ENDPOINT,
+        OUTPUT_PORT,
+        oxm.TUN_DST,
+        oxm.TUN_IPV6_DST,
+        oxm.ETH_DST,
+    ),
+    leads_to=("POLICY",),
+    miss=Miss.REQUEST,
+)
+POLICY = _table(
+    "POLICY",
+    "The policy half of the cache: what the source domain's packets to the destination domain may do.",
+    matches=(VNI, SOURCE_DOMAIN, DESTINATION_DOMAIN),
+    writes=(SEGMENT_LABEL,),
+    leads_to=("CHAIN", "OUTPUT"),
+    miss=Miss.REQUEST,
+)
+CHAIN = _table(
+    "CHAIN",
+    "Sends a packet to its policy's next appliance; without a flow for it the packet goes nowhere.",
+    matches=(SEGMENT_LABEL,),
+    leads_to=("OUTPUT",),
+)
+CHAIN_HOP = _table(
+    "CHAIN_HOP",
+    "Hands a packet from the tunnel to an appliance.",
+    matches=(SEGMENT_LABEL,),
+    leads_to=("OUTPUT",),
+)
+CHAIN_RETURN = _table(
+    "CHAIN_RETURN",
+    "Takes a packet back from an appliance.",
+    matches=(SEGMENT_LABEL,),
+    leads_to=("OUTPUT",),
+)
+EXTERNAL_IN = _table(
+    "EXTERNAL_IN",
+    "From the outside world into a network: public addresses and their translation.",
+    leads_to=("OUTPUT",),
+)
+EXTERNAL_OUT = _table(
+    "EXTERNAL_OUT",
+    "From a network to the outside world: translation to a public address.",
+    leads_to=("OUTPUT",),
+)
+OUTPUT = _table(
+    "OUTPUT",
+    "Out of the local port, or into the tunnel with the network's identifier.",
+    matches=(OUTPUT_PORT,),
+    writes=(oxm.TUN_ID,),
+    answers=True,
+)
+DELIVER = _table(
+    "DELIVER",
+    "From the tunnel to the local endpoint that owns the destination address; never back into a tunnel.",
+    matches=(VNI, oxm.ETH_DST, oxm.IPV4_DST, oxm.IPV6_DST),
+    writes=(oxm.ETH_DST,),
+    answers=True,
+)
+
+
+def _refuse_backward_edges() -> None:
+    numbers = {table.name: table.number for table in TABLES}
+    for table in TABLES:
+        for name in table.leads_to:
+            if numbers[name] <= table.number:
+                raise IllegalFlow(f"table {table.name} leads back to {name}; OpenFlow only goes forward")
+
+
+_refuse_backward_edges()
+
+
+def goto(table: Table) -> Goto:
+    """The action that sends a packet on to *table*."""
+    return Goto(table.number)
+
+
+def miss_flows() -> list[Flow]:
+    """The flows of priority 0 of all tables."""
+    return [table.miss_flow() for table in TABLES]
+
+
+def manual_page() -> str:
+    """The tables as reStructuredText, for the manual."""
+    lines = [".. list-table::", "   :header-rows: 1", "   :widths: 5 15 40 25 15", ""]
+    rows = [("#", "Table", "Job", "Matches", "On a miss")]
+    for table in TABLES:
+        names = ", ".join(name.name for name in table.matches) or "–"
+        rows.append((str(table.number), table.name, table.purpose, names, table.miss.value))
+    for row in rows:
+        lines += [f"   {'*' if position == 0 else ' '} - {cell}" for position, cell in enumerate(row)]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(manual_page(), end="")
