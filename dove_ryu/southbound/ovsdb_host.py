@@ -1,0 +1,350 @@
+"""What a host's database says of its dSwitch, and what the DPS wants it to say.
+
+`ovs-scripts/dove-dswitch` writes three things into a host's OVSDB: where the host's tunnels end
+(`external_ids:dove-encap-ip` and `dove-encap-type` of the Open_vSwitch row), which bridge is the dSwitch
+(known by its datapath id), and which endpoint sits behind an interface (`external_ids:iface-id`, as libvirt,
+Nova and OVN write it). `read_host` turns those rows into one immutable `HostView`; every value that it could
+not use becomes a sentence that names the row and the remedy. `wishes` is the other direction: the ovsdbapp
+commands that are still missing for the bridge to be a dSwitch as the DPS needs it. It compares with what is
+there, so a bridge that is right costs no transaction, and one that somebody changes is put right again.
+
+Nothing here does I/O: rows come in, values and commands go out. The connection is ovsdb.py.
+"""
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+# The IDL's rows carry their columns as attributes and no types.
+Row = Any
+Tables = Mapping[str, Any]
+Command = Any
+
+TUNNEL_TYPES = ("geneve", "vxlan")
+INIT = "dove-dswitch init --dps tcp:IP:6653"  # as sentences for operators cite it
+
+
+def tunnel_port(encap_type: str) -> str:
+    """The name of the port, and of its interface, that carries all tunnels of one type."""
+    return f"dove-{encap_type}"
+
+
+# ---- the part of the schema that is read and written (RFC 7047, section 3.2) ---------------------
+
+_STRING = {"type": "string"}
+_STRING_OR_NONE = {"type": {"key": "string", "min": 0, "max": 1}}
+_INTEGER_OR_NONE = {"type": {"key": "integer", "min": 0, "max": 1}}
+_STRINGS_BY_NAME = {"type": {"key": "string", "value": "string", "min": 0, "max": "unlimited"}}
+
+
+def _rows_of(table: str) -> dict[str, Any]:
+    return {"type": {"key": {"type": "uuid", "refTable": table}, "min": 0, "max": "unlimited"}}
+
+
+def schema() -> dict[str, Any]:
+    """The Open_vSwitch schema, cut down to the columns that are monitored: a fresh copy for each connection.
+
+    Asking the server for its own schema is usual, but it is a blocking call before each connection, for some
+    200 columns of which 17 matter. Those have long had the types below, and the server checks each
+    request against its own schema anyway. Interface statistics, which change every five seconds on every
+    port, are not among them: a quiet host sends nothing.
+    """
+    tables: dict[str, Any] = {
+        "Open_vSwitch": {"columns": {"external_ids": _STRINGS_BY_NAME}, "maxRows": 1},
+        "Bridge": {
+            "columns": {
+                "name": _STRING,
+                "datapath_id": _STRING_OR_NONE,
+                "fail_mode": _STRING_OR_NONE,
+                "other_config": _STRINGS_BY_NAME,
+                "controller": _rows_of("Controller"),
+                "ports": _rows_of("Port"),
+            },
+            "indexes": [["name"]],
+        },
+        "Port": {"columns": {"name": _STRING, "interfaces": _rows_of("Interface")}, "indexes": [["name"]]},
+        "Interface": {
+            "columns": {
+                "name": _STRING,
+                "type": _STRING,
+                "options": _STRINGS_BY_NAME,
+                "external_ids": _STRINGS_BY_NAME,
+                "ofport": _INTEGER_OR_NONE,
+                "error": _STRING_OR_NONE,
+            },
+            "indexes": [["name"]],
+        },
+        "Controller": {
+            "columns": {
+                "controller_rate_limit": _INTEGER_OR_NONE,
+                "controller_burst_limit": _INTEGER_OR_NONE,
+            }
+        },
+    }
+    return {"name": "Open_vSwitch", "version": "7.3.0", "tables": tables}
+
+
+# ---- what is read --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class BoundInterface:
+    """An interface that says which endpoint it belongs to (X15)."""
+
+    name: str
+    ofport: int | None  # None until ovs-vswitchd has opened it
+    iface_id: str  # NETWORK/NAME
+    attached_mac: str | None  # aa:bb:cc:dd:ee:ff
+
+
+@dataclass(frozen=True, slots=True)
+class HostView:
+    """All that the DPS learns from one host about one dSwitch, at one moment (F10, F24, F26)."""
+
+    dpid: int
+    bridge: str
+    encap_ips: tuple[str, ...]  # canonical text, in the host's order of preference
+    encap_types: tuple[str, ...]  # of TUNNEL_TYPES, in the host's order of preference
+    interfaces: tuple[BoundInterface, ...]  # by name; only those with an iface-id
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A view, the row it was read from, and what could not be used."""
+
+    view: HostView
+    bridge: Row
+    problems: tuple[str, ...]
+    types_understood: bool  # dove-encap-type was there and held nothing unknown: what it omits is meant to go
+
+
+class NoBridgeError(LookupError):
+    """No bridge, or more than one, has the dSwitch's datapath id; str() says what the database holds."""
+
+
+def find_bridge(tables: Tables, dpid: int) -> Row:
+    """The Bridge row whose datapath id is `dpid`. Raises NoBridgeError."""
+    wanted = f"{dpid:016x}"
+    bridges = sorted(tables["Bridge"].rows.values(), key=lambda row: row.name)
+    found = [row for row in bridges if row.datapath_id == [wanted]]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise NoBridgeError(
+            f"bridges {' and '.join(row.name for row in found)} share the datapath id {wanted};"
+            f" give one of them another: ovs-vsctl set Bridge {found[-1].name} other_config:datapath-id=ID"
+        )
+    present = ", ".join(f"{row.name} ({''.join(row.datapath_id) or 'no datapath id yet'})" for row in bridges)
+    raise NoBridgeError(
+        f"no bridge has the datapath id {wanted}; there is {present or 'no bridge'}."
+        f" Make one: {INIT} --encap-ip IP"
+    )
+
+
+def read_host(tables: Tables, dpid: int) -> Reading:
+    """What the database says of the dSwitch `dpid`. Raises NoBridgeError."""
+    bridge = find_bridge(tables, dpid)
+    settings: Mapping[str, str] = next((row.external_ids for row in tables["Open_vSwitch"].rows.values()), {})
+    encap_ips, ip_problems = _ENCAP_IP.read(settings, bridge.name)
+    encap_types, type_problems = _ENCAP_TYPE.read(settings, bridge.name)
+    elsewhere = _tunnels_elsewhere(tables, bridge)
+    rows = sorted((row for port in bridge.ports for row in port.interfaces), key=lambda row: row.name)
+    interfaces = tuple(bound for row in rows if (bound := _bound_interface(row)))
+    carried = tuple(encap_type for encap_type in encap_types if encap_type not in elsewhere)
+    problems = (
+        *ip_problems,
+        *type_problems,
+        *(elsewhere[encap_type] for encap_type in encap_types if encap_type in elsewhere),
+        *(problem for row in rows for problem in _interface_problems(row)),
+        *_shared_endpoints(interfaces),
+    )
+    view = HostView(dpid, bridge.name, encap_ips, carried, interfaces)
+    return Reading(view, bridge, problems, types_understood=not type_problems)
+
+
+@dataclass(frozen=True, slots=True)
+class _Setting:
+    """A comma-separated list in external_ids of Open_vSwitch."""
+
+    key: str
+    option: str  # of dove-dswitch init
+    parse: Callable[[str], str]  # text to canonical text, or ValueError
+
+    def read(self, settings: Mapping[str, str], bridge: str) -> tuple[tuple[str, ...], list[str]]:
+        """The good values in order, each once, and the problems of the others."""
+        remedy = f"{INIT} {self.option} --bridge {bridge}"
+        values = [value.strip() for value in settings.get(self.key, "").split(",") if value.strip()]
+        if not values:
+            return (), [f"Open_vSwitch: external_ids:{self.key} is missing; set it: {remedy}"]
+        good: dict[str, None] = {}
+        problems = []
+        for value in values:
+            try:
+                good[self.parse(value)] = None
+            except ValueError as error:
+                problems.append(f"Open_vSwitch: external_ids:{self.key}: {error}; correct it: {remedy}")
+        return tuple(good), problems
+
+
+def _address(value: str) -> str:
+    address = ipaddress.ip_address(value)
+    if address.is_multicast or address.is_unspecified:
+        raise ValueError(f"{value!r} cannot be the end of a tunnel")
+    return str(address)
+
+
+def _encap_type(value: str) -> str:
+    if value.lower() not in TUNNEL_TYPES:
+        raise ValueError(f"{value!r} is none of {', '.join(TUNNEL_TYPES)}")
+    return value.lower()
+
+
+_ENCAP_IP = _Setting("dove-encap-ip", "--encap-ip IP", _address)
+_ENCAP_TYPE = _Setting("dove-encap-type", "--encap-ip IP --encap-type geneve,vxlan", _encap_type)
+
+
+def _tunnels_elsewhere(tables: Tables, bridge: Row) -> dict[str, str]:
+    """The tunnel types whose port another bridge of this host has, each with the problem it makes.
+
+    Port names are unique in a database, and ovs-vswitchd hands each arriving tunnel packet to the one
+    flow-based port of its type: tunnels of two dSwitches in one Open vSwitch cannot be told apart.
+    """
+    return {
+        encap_type: (
+            f"Port {port.name}: it belongs to bridge {other.name}, so {bridge.name} has no {encap_type}"
+            f" tunnels; one Open vSwitch carries those of one dSwitch. Free it: ovs-vsctl del-port {port.name}"
+        )
+        for other in tables["Bridge"].rows.values()
+        if other is not bridge
+        for port in other.ports
+        for encap_type in TUNNEL_TYPES
+        if port.name == tunnel_port(encap_type)
+    }
+
+
+_ENDPOINT = re.compile(r"[^/\s]+/[^/\s]+")
+_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
+
+
+def _bound_interface(row: Row) -> BoundInterface | None:
+    iface_id = row.external_ids.get("iface-id", "")
+    if not _ENDPOINT.fullmatch(iface_id):
+        return None
+    mac = row.external_ids.get("attached-mac", "").lower()
+    # -1 is how ovs-vswitchd says that it could not open the interface; the column `error` says why.
+    ofport = next((number for number in row.ofport if number > 0), None)
+    return BoundInterface(row.name, ofport, iface_id, mac if _MAC.fullmatch(mac) else None)
+
+
+def _interface_problems(row: Row) -> Iterator[str]:
+    """What is wrong with an interface that is ours to care for: an endpoint's or a tunnel's."""
+    iface_id = row.external_ids.get("iface-id")
+    if iface_id is None and row.name not in map(tunnel_port, TUNNEL_TYPES):
+        return
+    if row.error:
+        yield f"Interface {row.name}: Open vSwitch cannot open it: {row.error[0]}"
+    if iface_id is not None and not _ENDPOINT.fullmatch(iface_id):
+        yield (
+            f"Interface {row.name}: external_ids:iface-id {iface_id!r} is not NETWORK/NAME;"
+            f" correct it: dove-dswitch attach {row.name} --endpoint NETWORK/NAME"
+        )
+    mac = row.external_ids.get("attached-mac")
+    if mac and not _MAC.fullmatch(mac.lower()):
+        yield (
+            f"Interface {row.name}: external_ids:attached-mac {mac!r} is not aa:bb:cc:dd:ee:ff;"
+            f" correct it: ovs-vsctl set Interface {row.name} 'external_ids:attached-mac=\"MAC\"'"
+        )
+
+
+def _shared_endpoints(interfaces: tuple[BoundInterface, ...]) -> Iterator[str]:
+    """An endpoint is behind one interface. Both stay in the view: it is not for us to guess the right one."""
+    first: dict[str, str] = {}
+    for bound in interfaces:
+        if (holder := first.setdefault(bound.iface_id, bound.name)) != bound.name:
+            yield (
+                f"Interface {bound.name}: external_ids:iface-id {bound.iface_id!r} is on interface {holder} too;"
+                f" release one: dove-dswitch detach {bound.name}"
+            )
+
+
+# ---- what is written -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many packets a second a dSwitch may send up (X3); the bounds are the schema's.
+
+    `burst` is what it may save up while it is quiet and also its queue: beyond it packets are lost.
+    """
+
+    rate: int
+    burst: int
+
+    def __post_init__(self) -> None:
+        if self.rate < 100 or self.burst < 25:
+            raise ValueError(
+                f"controller rate limit {self.rate}, burst limit {self.burst}: Open vSwitch takes no rate below"
+                " 100 packets a second and no burst below 25 packets"
+            )
+
+
+def wishes(api: Any, reading: Reading, limits: Limits) -> list[Command]:
+    """The ovsdbapp commands, of `api`, that make the bridge a dSwitch; empty when it is one."""
+    return [
+        *_bridge_wishes(api, reading.bridge),
+        *_controller_wishes(api, reading.bridge, limits),
+        *_tunnel_wishes(api, reading),
+    ]
+
+
+def _bridge_wishes(api: Any, bridge: Row) -> Iterator[Command]:
+    # With `standalone` a dSwitch that loses its DPS would become a learning switch across all networks (F11).
+    if bridge.fail_mode != ["secure"]:
+        yield api.set_fail_mode(bridge.name, "secure")
+    # In-band control puts hidden flows above ours, and lets ARP and DHCP pass beside every policy.
+    if bridge.other_config.get("disable-in-band") != "true":
+        yield api.db_set("Bridge", bridge.uuid, ("other_config", {"disable-in-band": "true"}))
+
+
+def _controller_wishes(api: Any, bridge: Row, limits: Limits) -> Iterator[Command]:
+    for controller in bridge.controller:
+        set_now = controller.controller_rate_limit, controller.controller_burst_limit
+        if set_now != ([limits.rate], [limits.burst]):
+            yield api.db_set(
+                "Controller",
+                controller.uuid,
+                ("controller_rate_limit", limits.rate),
+                ("controller_burst_limit", limits.burst),
+            )
+
+
+def _tunnel_wishes(api: Any, reading: Reading) -> Iterator[Command]:
+    """Ports made, put right, and taken away when their type is no longer listed.
+
+    A missing or misspelt dove-encap-type takes nothing away: a slip of the pen must not cut a host off.
+    """
+    ports = {port.name: port for port in reading.bridge.ports}
+    options = tunnel_options(reading.view.encap_ips)
+    for encap_type in TUNNEL_TYPES:
+        name = tunnel_port(encap_type)
+        port = ports.get(name)
+        if encap_type in reading.view.encap_types:
+            if port is None:
+                yield api.add_port(reading.bridge.name, name, type=encap_type, options=options)
+                continue
+            interface = port.interfaces[0]
+            # Options that an operator added (tos, dst_port, df_default, ...) are left as they are.
+            if interface.type != encap_type or not options.items() <= interface.options.items():
+                yield api.db_set("Interface", interface.uuid, ("type", encap_type), ("options", options))
+        elif port is not None and reading.types_understood:
+            yield api.del_port(name, reading.bridge.name)
+
+
+def tunnel_options(encap_ips: tuple[str, ...]) -> dict[str, str]:
+    """`flow`: the flows choose destination and key. UDP over IPv6 must have its checksum (RFC 8200, 8.1)."""
+    options = {"remote_ip": "flow", "key": "flow"}
+    if any(":" in ip for ip in encap_ips):
+        options["csum"] = "true"
+    return options
