@@ -16,12 +16,13 @@ project = "dove_ryu"
 copyright = "the dove_ryu authors, Apache-2.0"
 version = release = dove_ryu.__version__
 
-extensions = ["sphinx.ext.extlinks"]
-exclude_patterns = ["_build", "generated"]  # generated/ is included by architecture.rst, not a page of its own
+exclude_patterns = [
+    "_build",
+    "generated",
+]  # generated/ is included by architecture.rst, not a page of its own
 nitpicky = True
 default_role = "literal"
 highlight_language = "console"
-extlinks = {"rfc": ("https://www.rfc-editor.org/rfc/rfc%s", "RFC %s")}
 
 html_theme = "furo"
 html_static_path = ["_static"]
@@ -32,7 +33,9 @@ def write_pipeline_page() -> None:
     page = HERE / "generated" / "pipeline.rst"
     page.parent.mkdir(exist_ok=True)
     page.write_bytes(
-        subprocess.run([sys.executable, "-m", "dove_ryu.openflow.pipeline"], check=True, stdout=subprocess.PIPE).stdout
+        subprocess.run(
+            [sys.executable, "-m", "dove_ryu.openflow.pipeline"], check=True, stdout=subprocess.PIPE
+        ).stdout
     )
 
 
