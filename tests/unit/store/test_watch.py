@@ -130,11 +130,12 @@ def test_closing_the_store_ends_its_watches(store: SqliteStore) -> None:
     assert not thread.is_alive()
 
 
-def test_the_history_forgets_its_oldest_commits_and_says_so(path: Path) -> None:
-    store = SqliteStore(path, history_changes=5)
+@pytest.mark.parametrize("history_changes", [5, 6])
+def test_the_history_forgets_its_oldest_commits_and_says_so(path: Path, history_changes: int) -> None:
+    store = SqliteStore(path, history_changes=history_changes)
     for n in range(4):
         store.commit({f"/{n}/{i}": {} for i in range(2)})
-    # Of the eight changes the newest five are in commits 2, 3 and 4.
+    # Of the eight changes the newest five or six are in commits 2, 3 and 4.
     assert [commit.revision for commit in take(store.watch(1), 3)] == [2, 3, 4]
     with pytest.raises(Compacted, match="revisions 2 to 4") as compacted:
         store.watch(0)
