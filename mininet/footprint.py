@@ -1,0 +1,121 @@
+"""What a run of the emulation leaves on the machine, and how it is taken away again.
+
+All network namespaces of a run are anonymous: the kernel frees them, with every device inside, when their
+last process is gone. So a run leaves two things only: processes and one directory of sockets, databases and
+logs. Every process carries the directory's path in its environment (children inherit it), and the directory's
+name carries the owner's process id and start time. That is all `sweep` needs to remove what a killed run left
+behind: it ends only processes that bear the mark of a directory whose owner no longer lives.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+#: Short, because the sockets inside must stay below the 108 bytes that a Unix socket's path may have.
+RUNS = Path("/run/dove-emulation")
+MARK = "DOVE_EMULATION"
+
+_serial = itertools.count(1)
+
+
+class DeadlineError(RuntimeError):
+    """Something awaited did not come about in time."""
+
+
+def wait_until(
+    happens: Callable[[], bool], what: str, deadline: float = 10.0, interval: float = 0.01
+) -> float:
+    """Ask `happens` until it is true; return the seconds it took. DeadlineError names `what` after
+    `deadline` s."""
+    began = time.monotonic()
+    while not happens():
+        if time.monotonic() - began > deadline:
+            raise DeadlineError(f"{what}: not within {deadline:g} s")
+        time.sleep(interval)
+    return time.monotonic() - began
+
+
+class Footprint:
+    """The directory of one run and the mark on its processes."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    @classmethod
+    def make(cls) -> Footprint:
+        """A new one, owned by this process."""
+        owner = os.getpid()
+        directory = RUNS / f"{owner}-{_start_time(owner)}-{next(_serial)}"
+        directory.mkdir(parents=True)
+        return cls(directory)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment for every process of the run."""
+        return {**os.environ, MARK: str(self.directory)}
+
+    def abandoned(self) -> bool:
+        """The owner is dead (its number may by now belong to a younger process, hence the start time)."""
+        owner, start_time, _ = self.directory.name.split("-")
+        return _start_time(int(owner)) != start_time
+
+    def processes(self) -> list[int]:
+        """The process ids that bear the mark."""
+        return [pid for pid in _process_ids() if self._marks(pid)]
+
+    def erase(self, deadline: float = 10.0) -> None:
+        """End every process of the run and remove its directory. What is already gone is no error."""
+        for pid in self.processes():
+            with contextlib.suppress(ProcessLookupError):
+                self._kill(pid)
+        wait_until(lambda: not self.processes(), f"end of the processes of {self.directory}", deadline)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _marks(self, pid: int) -> bool:
+        try:
+            variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        except OSError:  # gone meanwhile, or a zombie
+            return False
+        return f"{MARK}={self.directory}".encode() in variables
+
+    def _kill(self, pid: int) -> None:
+        """SIGKILL through a pidfd: looked at again once it is held, the number cannot change hands in
+        between."""
+        handle = os.pidfd_open(pid)
+        try:
+            if self._marks(pid):
+                signal.pidfd_send_signal(handle, signal.SIGKILL)
+        finally:
+            os.close(handle)
+
+
+def sweep() -> list[str]:
+    """Erase the footprints of runs whose owner is dead; return their names."""
+    if not RUNS.is_dir():
+        return []
+    left = [footprint for footprint in map(Footprint, RUNS.iterdir()) if footprint.abandoned()]
+    for footprint in left:
+        footprint.erase()
+    return [footprint.directory.name for footprint in left]
+
+
+def _process_ids() -> Iterator[int]:
+    return (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+
+
+def _start_time(pid: int) -> str:
+    """Clock ticks after boot at which the process started, '' when there is none (proc(5), stat, field
+    22)."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return ""
+    state, *rest = stat.rpartition(")")[2].split()
+    return "" if state == "Z" else rest[18]
