@@ -39,7 +39,7 @@ class EmulatedNode(Node):  # type: ignore[misc]  # Mininet carries no types
     def __init__(self, name: str, footprint: Footprint, **params: Any) -> None:
         self.footprint = footprint
         self.directory = footprint.directory / name
-        self.directory.mkdir()
+        self.directory.mkdir(exist_ok=True)  # an endpoint may come again
         super().__init__(name, **params)
         with self.inside():
             self.prepare()

@@ -125,7 +125,9 @@ class Emulation(Mininet):  # type: ignore[misc]  # Mininet carries no types
     ) -> Endpoint:
         """`server.attach_endpoint`, known to Mininet's command line by its name, or as network_name if that
         is taken. (The command line takes letters, digits and underscores for a node's name.)"""
-        node_name = _identifier(name if name not in self else f"{network}_{name}")
+        node_name = _identifier(name)
+        if node_name in self:
+            node_name = _identifier(f"{network}_{name}")
         node = server.attach_endpoint(name, network, mac, ips, node_name=node_name, **options)
         self._register(node, self.hosts)
         return node
