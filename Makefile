@@ -38,7 +38,7 @@ test: network lint unit
 
 lint: $(VENV)/.installed
 	@echo "== ruff, mypy, import-linter"
-	@$(call keep_tidy,$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/mypy && $(BIN)/lint-imports)
+	@$(call keep_tidy,$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/mypy && $(BIN)/lint-imports --no-logo)
 
 unit: $(VENV)/.installed
 	@echo "== pytest: the unit tier, under coverage"
