@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TypeVar
 
-from dove_ryu.model.addresses import is_ipv6, packed
-
+from dove_ryu.model.addresses import is_ipv6, is_mac, packed
 
 KeyType = TypeVar("KeyType")
 
@@ -14,8 +13,8 @@ KeyType = TypeVar("KeyType")
 class AddressIndex:
     """Names by the addresses and prefixes that they claim.
 
-    Several names may claim one address while changes come in; the first in the alphabet then has it, whatever the order in
-    which the claims came.
+    Several names may claim one address while changes come in; the first in the alphabet then has it,
+    whatever the order in which the claims came.
     """
 
     def __init__(self) -> None:
@@ -27,28 +26,28 @@ class AddressIndex:
         for address in addresses:
             if "/" in address:
                 table, key = self._prefix(address)
-                table[key] = _with(table.get(key, ()), name)
+                claim(table, key, name)
             else:
-                self._exact[address] = _with(self._exact.get(address, ()), name)
+                claim(self._exact, address, name)
 
     def remove(self, name: str, addresses: Iterable[str]) -> None:
         """*name* gives up *addresses* and prefixes that it claimed."""
         for address in addresses:
             if "/" in address:
                 table, key = self._prefix(address)
-                _without(table, key, name)
+                unclaim(table, key, name)
                 if not table:
                     _, _, length = address.partition("/")
                     del self._prefixes[is_ipv6(address), int(length)]
             else:
-                _without(self._exact, address, name)
+                unclaim(self._exact, address, name)
 
     def find(self, address: str) -> str | None:
         """The name that has *address*, a MAC or IP address; None for nobody."""
         known = self._exact.get(address)
         if known is not None:
             return known[0]
-        return self._longest_prefix(address) if self._prefixes and not _is_mac(address) else None
+        return self._longest_prefix(address) if self._prefixes and not is_mac(address) else None
 
     def _longest_prefix(self, address: str) -> str | None:
         number, width, family = _number(address), _width(address), is_ipv6(address)
@@ -65,10 +64,6 @@ class AddressIndex:
         return table, _number(address) >> (_width(address) - int(length))
 
 
-def _is_mac(address: str) -> bool:
-    return len(address) == 17 and address.count(":") == 5
-
-
 def _number(address: str) -> int:
     return int.from_bytes(packed(address), "big")
 
@@ -77,11 +72,13 @@ def _width(address: str) -> int:
     return 128 if is_ipv6(address) else 32
 
 
-def _with(names: tuple[str, ...], name: str) -> tuple[str, ...]:
-    return tuple(sorted({*names, name}))
+def claim(table: dict[KeyType, tuple[str, ...]], key: KeyType, name: str) -> None:
+    """Put *name* among those that claim *key*, in the alphabet's order."""
+    table[key] = tuple(sorted({*table.get(key, ()), name}))
 
 
-def _without(table: dict[KeyType, tuple[str, ...]], key: KeyType, name: str) -> None:
+def unclaim(table: dict[KeyType, tuple[str, ...]], key: KeyType, name: str) -> None:
+    """Take *name* out from among those that claim *key*."""
     left = tuple(other for other in table.get(key, ()) if other != name)
     if left:
         table[key] = left

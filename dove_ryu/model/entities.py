@@ -1,8 +1,8 @@
 """What exists: the entries of the DPS tables (report, section 4.2.1) as frozen values.
 
-Every entity has a *number*, unique in the whole DPS and never used again: it is what registers and cookies carry.  Names are
-unique within their network.  References between entities are names, so that an entity does not change when the one that it
-refers to does.
+Every entity has a *number*, unique in the whole DPS and never used again: it is what registers and cookies
+carry.  Names are unique within their network.  References between entities are names, so that an entity does
+not change when the one that it refers to does.
 """
 
 from __future__ import annotations
@@ -127,9 +127,10 @@ def policy_name(source: str | None, destination: str | None) -> str:
 class Endpoint:
     """An entry of the Endpoint table (F33, F34).
 
-    :ivar macs: its MAC addresses, the first being the one to answer ARP and ND with; none means they are learned.
-    :ivar ips: its IP addresses, and prefixes for an endpoint that stands for many (external servers behind a router);
-        none means they are learned.
+    :ivar macs: its MAC addresses, the first being the one to answer ARP and ND with; none means they are
+        learned.
+    :ivar ips: its IP addresses, and prefixes for an endpoint that stands for many (external servers behind a
+        router); none means they are learned.
     :ivar guard: whether it may send from its own addresses only (X6).
     """
 
@@ -204,7 +205,8 @@ class DSwitch:
     :ivar dpid: its datapath id.
     :ivar encap_ips: underlay addresses that other dSwitches send to, IPv4 or IPv6 or both.
     :ivar encap_types: tunnel protocols that it speaks.
-    :ivar ovsdb: where its OVSDB is reached, as ``tcp:HOST:PORT``; None for its own address, ``none`` for nowhere.
+    :ivar ovsdb: where its OVSDB is reached, as ``tcp:HOST:PORT``; None for its own address, ``none`` for
+        nowhere.
     """
 
     dpid: int
@@ -220,5 +222,13 @@ def dpid_text(dpid: int) -> str:
 
 
 Entity = (
-    VirtualNetwork | PolicyDomain | PolicyAction | Policy | Endpoint | Location | Learned | DSwitch | Appliance
+    VirtualNetwork
+    | PolicyDomain
+    | PolicyAction
+    | Policy
+    | Endpoint
+    | Location
+    | Learned
+    | DSwitch
+    | Appliance
 )

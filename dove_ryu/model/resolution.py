@@ -1,7 +1,7 @@
 """Policy resolution: from a policy request to the policy reply (report, section 4.2.2).
 
-The destination's virtual address leads to its endpoint, the endpoint to its location and its domain, the two domains to the
-policy, the policy's actions to the path.  This plain form is the oracle for any faster one.
+The destination's virtual address leads to its endpoint, the endpoint to its location and its domain, the two
+domains to the policy, the policy's actions to the path.  This plain form is the oracle for any faster one.
 """
 
 from __future__ import annotations
@@ -69,7 +69,9 @@ def resolve(tables: NetworkTables, request: PolicyRequest) -> PolicyReply:
     """The reply to *request* in the network of *tables*."""
     endpoint = tables.owner(request.destination)
     if endpoint is None:
-        return PolicyReply(Outcome.UNKNOWN, f"no endpoint of network '{tables.name}' has {request.destination}")
+        return PolicyReply(
+            Outcome.UNKNOWN, f"no endpoint of network '{tables.name}' has {request.destination}"
+        )
     policy = tables.policy(request.source_domain, endpoint.domain)
     location = tables.locations.get(endpoint.name)
     verdict, why = judge(tables, policy)
@@ -79,7 +81,9 @@ def resolve(tables: NetworkTables, request: PolicyRequest) -> PolicyReply:
     if location is None:
         reason = f"{pair}: {why}, but endpoint '{endpoint.name}' is not attached to any dSwitch"
         return PolicyReply(Outcome.UNLOCATED, reason, endpoint, policy)
-    reason = f"{pair}: {why}; '{endpoint.name}' is at port {location.port} of dSwitch {dpid_text(location.dpid)}"
+    reason = (
+        f"{pair}: {why}; '{endpoint.name}' is at port {location.port} of dSwitch {dpid_text(location.dpid)}"
+    )
     return PolicyReply(Outcome.ALLOWED, reason, endpoint, policy, location, path(tables, policy))
 
 

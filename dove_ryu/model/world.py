@@ -1,8 +1,8 @@
 """The DPS tables with their indexes (report, section 4.2.1).
 
-Changes go in one entity at a time, in any order; what really changed comes out as facts.  The tables depend on the entities
-that they hold and not on the path by which they came to hold them: an endpoint may be known before its network, a location
-before its endpoint, two endpoints may claim one address for a moment.
+Changes go in one entity at a time, in any order; what really changed comes out as facts.  The tables depend
+on the entities that they hold and not on the path by which they came to hold them: an endpoint may be known
+before its network, a location before its endpoint, two endpoints may claim one address for a moment.
 
 Only the DPS's own thread of control touches a world.
 """
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from dove_ryu.model.address_index import AddressIndex
+from dove_ryu.model.address_index import AddressIndex, claim, unclaim
 from dove_ryu.model.entities import (
     BUILT_IN_KINDS,
     Appliance,
@@ -26,6 +26,7 @@ from dove_ryu.model.entities import (
     PolicyAction,
     PolicyDomain,
     VirtualNetwork,
+    dpid_text,
     policy_name,
 )
 
@@ -40,7 +41,8 @@ class Change:
 
     :ivar kind: the entity's class.
     :ivar network: the network that it is in; empty for a dSwitch or an appliance.
-    :ivar name: its name within the network; a policy's :attr:`Policy.name`, a dSwitch's datapath id in hexadecimal.
+    :ivar name: its name within the network; a policy's :attr:`Policy.name`, a dSwitch's datapath id in
+        hexadecimal.
     :ivar entity: as it is now; None when it is gone.
     """
 
@@ -48,6 +50,16 @@ class Change:
     network: str
     name: str
     entity: Entity | None
+
+    @classmethod
+    def put(cls, entity: Entity) -> Change:
+        """The change after which *entity* is so."""
+        return cls(type(entity), *_network_and_name(entity), entity)
+
+    @classmethod
+    def gone(cls, entity: Entity) -> Change:
+        """The change after which *entity* is not there."""
+        return cls(type(entity), *_network_and_name(entity), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +132,9 @@ class NetworkTables:
 
     def policy(self, source: str, destination: str) -> Policy | None:
         """What governs packets from one domain to another: their own policy, or the network's default."""
-        return self.policies.get(policy_name(source, destination)) or self.policies.get(policy_name(None, None))
+        return self.policies.get(policy_name(source, destination)) or self.policies.get(
+            policy_name(None, None)
+        )
 
     def domain_of_number(self, number: int) -> PolicyDomain | None:
         """The domain that a register names."""
@@ -170,7 +184,7 @@ class World:
         self.dswitches: dict[int, DSwitch] = {}
         self.appliances: dict[str, Appliance] = {}
         self.ports: dict[int, dict[str, int]] = {}
-        self._by_vni: dict[int, str] = {}
+        self._by_vni: dict[int, tuple[str, ...]] = {}
         self._hosted: dict[int, dict[str, set[str]]] = {}
 
     def network(self, name: str) -> NetworkTables | None:
@@ -180,15 +194,15 @@ class World:
 
     def network_of_vni(self, vni: int) -> NetworkTables | None:
         """The tables of the network that tunnels and metadata call *vni*."""
-        name = self._by_vni.get(vni)
-        return None if name is None else self.network(name)
+        names = self._by_vni.get(vni)
+        return None if names is None else self.network(names[0])
 
     def networks(self) -> Iterator[NetworkTables]:
         """The tables of all networks that exist, by name."""
         return (self.tables[name] for name in sorted(self.tables) if self.tables[name].network is not None)
 
     def hosted(self, dpid: int) -> dict[str, list[str]]:
-        """The networks that have a location at a dSwitch, each with the names of the endpoints located there."""
+        """The networks that have a location at a dSwitch, each with the names of the endpoints there."""
         return {network: sorted(names) for network, names in sorted(self._hosted.get(dpid, {}).items())}
 
     def port(self, location: Location) -> int | None:
@@ -201,8 +215,12 @@ class World:
             dpid = int(change.name, 16)
             return _fact(_exchange(self.dswitches, dpid, _of(DSwitch, change.entity)), change.entity)
         if change.kind is Appliance:
-            return _fact(_exchange(self.appliances, change.name, _of(Appliance, change.entity)), change.entity)
-        tables = self.tables.setdefault(change.network, NetworkTables(change.network))
+            return _fact(
+                _exchange(self.appliances, change.name, _of(Appliance, change.entity)), change.entity
+            )
+        tables = self.tables.get(change.network)
+        if tables is None:
+            tables = self.tables[change.network] = NetworkTables(change.network)
         facts = self._apply_within(tables, change)
         if tables.empty:
             del self.tables[change.network]
@@ -229,10 +247,10 @@ class World:
 
     def _replace_network(self, tables: NetworkTables, network: VirtualNetwork | None) -> list[Fact]:
         before, tables.network = tables.network, network
-        if before is not None and self._by_vni.get(before.vni) == before.name:
-            del self._by_vni[before.vni]
+        if before is not None:
+            unclaim(self._by_vni, before.vni, before.name)
         if network is not None:
-            self._by_vni[network.vni] = network.name
+            claim(self._by_vni, network.vni, network.name)
         return _fact(before, network)
 
     def _replace_location(self, tables: NetworkTables, name: str, place: Location | None) -> list[Fact]:
@@ -245,6 +263,20 @@ class World:
         if place is not None:
             self._hosted.setdefault(place.dpid, {}).setdefault(tables.name, set()).add(name)
         return _fact(before, place)
+
+
+def _network_and_name(entity: Entity) -> tuple[str, str]:
+    match entity:
+        case VirtualNetwork(name=name):
+            return name, name
+        case DSwitch(dpid=dpid):
+            return "", dpid_text(dpid)
+        case Appliance(name=name):
+            return "", name
+        case Location(network=network, endpoint=name) | Learned(network=network, endpoint=name):
+            return network, name
+        case _:
+            return entity.network, entity.name
 
 
 def _of(kind: type[Kind], entity: Entity | None) -> Kind | None:

@@ -1,0 +1,240 @@
+"""How entities are kept: each one a small JSON document under a key.
+
+A document holds what its key does not say.  Locations and learned addresses have keys of their own, apart
+from their network's, because they change without anybody having edited the network.  Two keys carry no entity:
+the allocation, from which numbers are drawn, and one for each VNI, which two networks cannot both create.
+
+A million documents are read when a DPS starts: each kind is written and read by a plain function, found by
+its class or by the words in the key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from dove_ryu.model.entities import (
+    Appliance,
+    DSwitch,
+    Encapsulation,
+    Endpoint,
+    Entity,
+    Gateway,
+    Learned,
+    Location,
+    Policy,
+    PolicyAction,
+    PolicyDomain,
+    Service,
+    VirtualNetwork,
+)
+from dove_ryu.model.world import Change
+
+Document = dict[str, Any]
+"""A JSON object."""
+
+ROOT = "/dove/v1/"
+"""What every key begins with."""
+
+ALLOCATION_KEY = f"{ROOT}allocation"
+"""Where :class:`dove_ryu.model.amendment.Numbers` are kept: ``{"next_number": N, "next_vni": M}``."""
+
+
+class BadDocument(ValueError):
+    """A document that is not what its key promises; the message names the key and what is wrong."""
+
+
+def key_of(entity: Entity) -> str:
+    """The key that *entity* is kept under."""
+    return key_of_change(Change.put(entity))
+
+
+def key_of_change(change: Change) -> str:
+    """The key that *change* puts or deletes."""
+    if change.kind is VirtualNetwork:
+        return network_key(change.network)
+    within = _FOLDERS.get(change.kind)
+    if within is not None:
+        return f"{ROOT}networks/{change.network}/{within}/{change.name}"
+    beside = _BESIDE[change.kind]
+    return (
+        f"{ROOT}{beside}/{change.network}/{change.name}"
+        if change.network
+        else f"{ROOT}{beside}/{change.name}"
+    )
+
+
+def network_key(network: str) -> str:
+    """The key of a network itself; its version is what guards all that is within the network."""
+    return f"{ROOT}networks/{network}"
+
+
+def vni_key(vni: int) -> str:
+    """The key whose existence says that *vni* is taken; its document is ``{"network": NAME}``."""
+    return f"{ROOT}vnis/{vni}"
+
+
+def document_of(entity: Entity) -> Document:
+    """What is kept of *entity*, in JSON's own types."""
+    match entity:
+        case Endpoint():
+            return {
+                "number": entity.number,
+                "domain": entity.domain,
+                "macs": list(entity.macs),
+                "ips": list(entity.ips),
+                "guard": entity.guard,
+            }
+        case Location():
+            return {"dpid": f"{entity.dpid:016x}", "port": entity.port, "tracking": entity.tracking}
+        case Learned():
+            return {"macs": list(entity.macs), "ips": list(entity.ips)}
+        case Policy():
+            return {
+                "number": entity.number,
+                "from": entity.source,
+                "to": entity.destination,
+                "actions": list(entity.actions),
+                "ttl": entity.ttl,
+                "tracking": entity.tracking,
+            }
+        case PolicyDomain():
+            return {"number": entity.number}
+        case PolicyAction():
+            return {
+                "number": entity.number,
+                "kind": entity.kind,
+                "appliance": entity.appliance,
+                "config": entity.config,
+            }
+        case VirtualNetwork():
+            return {
+                "number": entity.number,
+                "vni": entity.vni,
+                "service": entity.service.value,
+                "gateways": [
+                    {"mac": gateway.mac, "ips": list(gateway.addresses)} for gateway in entity.gateways
+                ],
+            }
+        case DSwitch():
+            return {
+                "name": entity.name,
+                "encap_ips": list(entity.encap_ips),
+                "encap_types": [encapsulation.value for encapsulation in entity.encap_types],
+                "ovsdb": entity.ovsdb,
+            }
+        case Appliance():
+            return {"location": entity.location}
+
+
+def change_of(key: str, document: Document | None) -> Change | None:
+    """The change that *document* under *key* makes, None being a deletion; None where *key* carries no entity.
+
+    :raises BadDocument: when the document is not of the form that :func:`document_of` gives.
+    """
+    match key.split("/"):
+        case ["", "dove", "v1", "networks", network, folder, name] if folder in _WITHIN:
+            kind, read = _WITHIN[folder]
+        case ["", "dove", "v1", "networks", network]:
+            kind, read, name = VirtualNetwork, _network, network
+        case ["", "dove", "v1", "locations" | "learned" as folder, network, name]:
+            kind, read = _PLACES[folder]
+        case ["", "dove", "v1", "dswitches" | "appliances" as folder, name]:
+            kind, read, network = *_INFRASTRUCTURE[folder], ""
+        case _:
+            return None
+    if document is None:
+        return Change(kind, network, name, None)
+    try:
+        return Change(kind, network, name, read(network, name, document))
+    except KeyError as missing:
+        raise BadDocument(f"{key} lacks {missing}; restore it from a backup, or delete it") from None
+    except (TypeError, ValueError) as wrong:
+        raise BadDocument(f"{key} cannot be read: {wrong}; restore it from a backup, or delete it") from None
+
+
+def entry_of(change: Change) -> tuple[str, Document | None]:
+    """The key and the document that *change* puts, None for a deletion: the inverse of :func:`change_of`."""
+    return key_of_change(change), None if change.entity is None else document_of(change.entity)
+
+
+def _network(_: str, name: str, document: Document) -> VirtualNetwork:
+    gateways = tuple(Gateway(item["mac"], tuple(item["ips"])) for item in document["gateways"])
+    return VirtualNetwork(name, document["number"], document["vni"], Service(document["service"]), gateways)
+
+
+def _domain(network: str, name: str, document: Document) -> PolicyDomain:
+    return PolicyDomain(network, name, document["number"])
+
+
+def _action(network: str, name: str, document: Document) -> PolicyAction:
+    return PolicyAction(
+        network, name, document["number"], document["kind"], document["appliance"], document["config"]
+    )
+
+
+def _policy(network: str, _: str, document: Document) -> Policy:
+    return Policy(
+        network,
+        document["from"],
+        document["to"],
+        document["number"],
+        tuple(document["actions"]),
+        document["ttl"],
+        document["tracking"],
+    )
+
+
+def _endpoint(network: str, name: str, document: Document) -> Endpoint:
+    return Endpoint(
+        network,
+        name,
+        document["number"],
+        document["domain"],
+        tuple(document["macs"]),
+        tuple(document["ips"]),
+        document["guard"],
+    )
+
+
+def _location(network: str, endpoint: str, document: Document) -> Location:
+    return Location(network, endpoint, int(document["dpid"], 16), document["port"], document["tracking"])
+
+
+def _learned(network: str, endpoint: str, document: Document) -> Learned:
+    return Learned(network, endpoint, tuple(document["macs"]), tuple(document["ips"]))
+
+
+def _dswitch(_: str, dpid: str, document: Document) -> DSwitch:
+    return DSwitch(
+        int(dpid, 16),
+        document["name"],
+        tuple(document["encap_ips"]),
+        tuple(map(Encapsulation, document["encap_types"])),
+        document["ovsdb"],
+    )
+
+
+def _appliance(_: str, name: str, document: Document) -> Appliance:
+    return Appliance(name, document["location"])
+
+
+Read = Callable[[str, str, Document], Entity]
+"""From network, name and document to the entity."""
+
+_WITHIN: dict[str, tuple[type[Entity], Read]] = {
+    "domains": (PolicyDomain, _domain),
+    "actions": (PolicyAction, _action),
+    "policies": (Policy, _policy),
+    "endpoints": (Endpoint, _endpoint),
+}
+_PLACES: dict[str, tuple[type[Entity], Read]] = {
+    "locations": (Location, _location),
+    "learned": (Learned, _learned),
+}
+_INFRASTRUCTURE: dict[str, tuple[type[Entity], Read]] = {
+    "dswitches": (DSwitch, _dswitch),
+    "appliances": (Appliance, _appliance),
+}
+_FOLDERS = {kind: folder for folder, (kind, _) in _WITHIN.items()}
+_BESIDE = {kind: folder for folder, (kind, _) in (_PLACES | _INFRASTRUCTURE).items()}
