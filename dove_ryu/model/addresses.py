@@ -65,6 +65,11 @@ def _network(text: object) -> netaddr.IPNetwork:
         raise BadAddress(f"{text!r} is no prefix; write it like '10.0.0.0/24' or 'fd00::/64'") from None
 
 
+def is_mac(address: str) -> bool:
+    """Whether a canonical address is a MAC address."""
+    return len(address) == 17 and address.count(":") == 5
+
+
 def is_ipv6(address: str) -> bool:
     """Whether an IP address, prefix or interface address is of IPv6."""
     return ":" in address

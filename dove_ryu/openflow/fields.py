@@ -100,7 +100,10 @@ class Kind(enum.IntEnum):
 NUMBER_BITS, TRACKING_BITS = 28, 24
 _KIND_LOW = NUMBER_BITS + TRACKING_BITS
 APPLICATION_MASK = 0xFF << 56
-CACHED_BIT = 8 << _KIND_LOW
+_CACHED_BIT = 8 << _KIND_LOW
+CACHED_COOKIE, CACHED_MASK = APPLICATION << 56 | _CACHED_BIT, APPLICATION_MASK | _CACHED_BIT
+"""Selects every flow of ours that answers a policy request."""
+
 OBJECT_MASK = APPLICATION_MASK | 0xF << _KIND_LOW | ((1 << NUMBER_BITS) - 1) << TRACKING_BITS
 """Selects all flows of one kind for one object, whatever their tracking number."""
 

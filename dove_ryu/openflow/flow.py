@@ -63,6 +63,8 @@ class Match:
 
 Masked = tuple[int | str, int | str]
 Value = int | str | Masked
+Terms = dict[Field | Bits, Value]
+"""What a match is made of, before it is checked and put in order."""
 
 
 def match(values: Mapping[Field | Bits, Value] | None = None) -> Match:
@@ -250,9 +252,7 @@ class Flow:
         timeout = f" hard_timeout={self.hard_timeout}," if self.hard_timeout else ""
         where = ",".join(filter(None, (f"priority={self.priority}", str(self.match))))
         actions = ",".join(map(str, self.actions)) or "drop"
-        return f"cookie={self.cookie:#x},{timeout} table={self.table}, {where} actions={actions}".replace(
-            "  ", " "
-        )
+        return f"cookie={self.cookie:#x},{timeout} table={self.table}, {where} actions={actions}".replace("  ", " ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,6 +298,37 @@ class FlowStrictDelete:
 
 FlowChange = Flow | FlowDelete | FlowStrictDelete
 """What a dSwitch can be told about flows; a :class:`Flow` stands for adding it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PacketIn:
+    """A packet that a flow sent to the DPS, with what the pipeline knew of it by then.
+
+    :ivar cookie: the flow's.
+    :ivar table: number of the flow's table.
+    :ivar fields: metadata, registers and other pipeline fields that are not zero, with the port that it came from.
+    :ivar data: the frame.
+    """
+
+    cookie: int
+    table: int
+    fields: Mapping[Field, int]
+    data: bytes
+
+    def read(self, bits: Bits) -> int:
+        """What some bits of a pipeline field hold; 0 where the switch did not mention the field."""
+        return bits.read(self.fields.get(bits.field, 0))
+
+    @property
+    def in_port(self) -> int:
+        """The port that the packet came from."""
+        return self.fields.get(oxm.IN_PORT, 0)
+
+    def resume(self) -> PacketOut:
+        """The held packet, sent on from the table that missed with everything as it was."""
+        carried = (oxm.METADATA, *oxm.REGISTERS)
+        known = (SetField(key, self.fields[key]) for key in carried if key in self.fields)
+        return PacketOut(self.data, (*known, Resubmit(self.table)), self.in_port)
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,8 +51,8 @@ class Miss(enum.Enum):
 
     DROP = "dropped, counted"
     NEXT = "goes on"
-    REQUEST = "policy request to the DPS"
-    REPORT = "address report to the DPS"
+    REQUEST = "to the DPS: policy request"
+    REPORT = "to the DPS: address report"
 
 
 Names = Iterable[Field | Bits]
@@ -65,7 +65,7 @@ class Table:
     :ivar number: its OpenFlow table number.
     :ivar matches: fields that its flows may compare; what a field requires is allowed with it.
     :ivar writes: fields that its flows may set.
-    :ivar leads_to: names of the tables a packet may go to, all of them later.
+    :ivar leads_to: names of the tables a packet may go to, all of them later; on a miss that goes on, the last of them.
     :ivar answers: whether its flows may send a packet back to where it came from or out of a port.
     """
 
@@ -114,11 +114,15 @@ class Table:
         elif not self.answers and not isinstance(action, ToController):
             raise IllegalFlow(f"table {self.name} may not do {action}")
 
+    def ask(self, priority: int, values: Mapping[Field | Bits, Value]) -> Flow:
+        """A flow of this table that sends packets to the DPS, as a miss would."""
+        return self.flow(priority, values, (ToController(),), Cookie(Kind.MISS, self.number))
+
     def miss_flow(self) -> Flow:
         """The flow of priority 0 that makes :attr:`miss` so; its cookie's number is the table's."""
         actions: tuple[Action, ...] = ()
         if self.miss is Miss.NEXT:
-            actions = (Goto(self.number + 1),)
+            actions = (Goto(_number_of(self.leads_to[-1])),)
         elif self.miss is not Miss.DROP:
             actions = (ToController(),)
         return Flow(self.number, 0, Match(), actions, int(Cookie(Kind.MISS, self.number)))
@@ -146,6 +150,10 @@ def _written(action: SetField | Load | Move) -> Field:
 TABLES: list[Table] = []
 
 
+def _number_of(name: str) -> int:
+    return next(table.number for table in TABLES if table.name == name)
+
+
 def _table(
     name: str,
     purpose: str,
@@ -156,9 +164,7 @@ def _table(
     miss: Miss = Miss.DROP,
     answers: bool = False,
 ) -> Table:
-    made = Table(
-        len(TABLES), name, purpose, tuple(matches), tuple(writes), tuple(leads_to), miss, answers=answers
-    )
+    made = Table(len(TABLES), name, purpose, tuple(matches), tuple(writes), tuple(leads_to), miss, answers=answers)
     TABLES.append(made)
     return made
 
@@ -168,7 +174,7 @@ _ADDRESSES = (oxm.ETH_SRC, oxm.ETH_DST, oxm.IPV4_SRC, oxm.IPV4_DST, oxm.IPV6_SRC
 CLASSIFY = _table(
     "CLASSIFY",
     "Tells from the port whose packet it is: an endpoint's (network, domain, endpoint) or a tunnel's.",
-    matches=(oxm.IN_PORT,),
+    matches=(oxm.IN_PORT, oxm.VLAN_TCI),
     writes=(VNI, SOURCE_DOMAIN, SOURCE_ENDPOINT),
     leads_to=("TUNNEL_IN", "SOURCE_GUARD", "CHAIN_RETURN", "EXTERNAL_IN"),
 )
@@ -188,7 +194,7 @@ SOURCE_GUARD = _table(
 )
 NEIGHBOUR = _table(
     "NEIGHBOUR",
-    "Answers ARP requests and neighbour solicitations here, as far as policy lets the asker know.",
+    "Answers ARP requests and neighbour solicitations here, as far as policy lets the asker know; asks the DPS for others.",
     matches=(
         VNI,
         SOURCE_DOMAIN,
@@ -215,7 +221,7 @@ NEIGHBOUR = _table(
     ),
     leads_to=("NEIGHBOUR_REPLY", "SERVICES"),
     answers=True,
-    miss=Miss.REQUEST,
+    miss=Miss.NEXT,
 )
 NEIGHBOUR_REPLY = _table(
     "NEIGHBOUR_REPLY",
@@ -314,10 +320,9 @@ DELIVER = _table(
 
 
 def _refuse_backward_edges() -> None:
-    numbers = {table.name: table.number for table in TABLES}
     for table in TABLES:
         for name in table.leads_to:
-            if numbers[name] <= table.number:
+            if _number_of(name) <= table.number:
                 raise IllegalFlow(f"table {table.name} leads back to {name}; OpenFlow only goes forward")
 
 

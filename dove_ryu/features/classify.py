@@ -1,0 +1,48 @@
+"""Whose packet is it?  From the port to network, domain and endpoint; from the tunnel identifier to the network (F11)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from dove_ryu.features import TUNNEL_PORTS, Feature, hosted
+from dove_ryu.model.world import NetworkTables, World
+from dove_ryu.openflow import oxm
+from dove_ryu.openflow.fields import SOURCE_DOMAIN, SOURCE_ENDPOINT, VNI, Cookie, Kind
+from dove_ryu.openflow.flow import Flow, put
+from dove_ryu.openflow.pipeline import CLASSIFY, DELIVER, SOURCE_GUARD, TUNNEL_IN, goto
+
+UNTAGGED = 0
+"""An endpoint's frames carry no VLAN tag; a tagged one matches nothing and is dropped."""
+
+
+class Classify(Feature):
+    """Flows of CLASSIFY and TUNNEL_IN."""
+
+    def dswitch_flows(self, world: World, dpid: int) -> Iterable[Flow]:
+        """Tunnel ports lead to TUNNEL_IN."""
+        ports = world.ports.get(dpid, {})
+        for name in TUNNEL_PORTS.values():
+            if name in ports:
+                yield CLASSIFY.flow(100, {oxm.IN_PORT: ports[name]}, [goto(TUNNEL_IN)], Cookie(Kind.BASE))
+
+    def network_flows(self, world: World, dpid: int, tables: NetworkTables) -> Iterable[Flow]:
+        """An endpoint's port tells all about its packets; a VNI tells the network of a tunnelled one."""
+        assert tables.network is not None
+        network = tables.network
+        to_network = [put(VNI, network.vni), goto(DELIVER)]
+        yield TUNNEL_IN.flow(100, {oxm.TUN_ID: network.vni}, to_network, Cookie(Kind.NETWORK, network.number))
+        for here in hosted(world, dpid, tables):
+            domain = tables.domains.get(here.endpoint.domain)
+            if domain is None:
+                continue
+            yield CLASSIFY.flow(
+                100,
+                {oxm.IN_PORT: here.port, oxm.VLAN_TCI: UNTAGGED},
+                [
+                    put(VNI, network.vni),
+                    put(SOURCE_DOMAIN, domain.number),
+                    put(SOURCE_ENDPOINT, here.endpoint.number),
+                    goto(SOURCE_GUARD),
+                ],
+                Cookie(Kind.ENDPOINT, here.endpoint.number),
+            )

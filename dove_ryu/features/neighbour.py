@@ -1,0 +1,131 @@
+"""ARP and neighbour discovery answered at the dSwitch, subject to policy (F14, F25).
+
+The virtual router's addresses are answered by standing flows, those of endpoints by cached ones that a policy request
+brings: who may not reach an address cannot resolve it.  No request, reply, solicitation or advertisement goes any further.
+An advertisement takes two tables, because its link-layer option exists only once the packet is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from dove_ryu.features import NEGATIVE_TTL, Feature, Request, hosted
+from dove_ryu.model.addresses import is_ipv6, link_local
+from dove_ryu.model.entities import Endpoint, Location, Policy
+from dove_ryu.model.resolution import Outcome
+from dove_ryu.model.world import Fact, NetworkTables, World
+from dove_ryu.openflow import oxm
+from dove_ryu.openflow.fields import (
+    CACHED_COOKIE,
+    CACHED_MASK,
+    SOURCE_DOMAIN,
+    SOURCE_ENDPOINT,
+    VNI,
+    Cookie,
+    Kind,
+)
+from dove_ryu.openflow.flow import IN_PORT, Action, Flow, FlowDelete, Output, Terms, copy, match, put
+from dove_ryu.openflow.pipeline import NEIGHBOUR, NEIGHBOUR_REPLY, goto
+
+ARP_REQUEST, ARP_REPLY = 1, 2
+SOLICITED_OVERRIDE = 0x60000000
+TARGET_LINK_LAYER_ADDRESS = 2
+
+SOLICITATION: Terms = {oxm.ICMPV6_TYPE: oxm.NEIGHBOUR_SOLICITATION}
+ADVERTISEMENT: Terms = {oxm.ICMPV6_TYPE: oxm.NEIGHBOUR_ADVERTISEMENT}
+
+
+class Neighbour(Feature):
+    """Flows of NEIGHBOUR and NEIGHBOUR_REPLY."""
+
+    def dswitch_flows(self, world: World, dpid: int) -> Iterable[Flow]:
+        """Requests go to the DPS unless answered; what endpoints announce unasked ends here."""
+        base = Cookie(Kind.BASE)
+        yield NEIGHBOUR.ask(10, {oxm.ARP_OP: ARP_REQUEST})
+        yield NEIGHBOUR.ask(10, SOLICITATION)
+        yield NEIGHBOUR.flow(300, {oxm.ARP_OP: ARP_REPLY}, [], base)
+        yield NEIGHBOUR.flow(300, ADVERTISEMENT, [], base)
+        yield NEIGHBOUR.flow(300, {**SOLICITATION, oxm.IPV6_SRC: "::"}, [], base)
+        reply: list[Action] = [copy(oxm.ETH_SRC, oxm.ND_TLL), Output(IN_PORT)]
+        yield NEIGHBOUR_REPLY.flow(100, ADVERTISEMENT, reply, base)
+
+    def network_flows(self, world: World, dpid: int, tables: NetworkTables) -> Iterable[Flow]:
+        """The virtual router's addresses are answered; an endpoint's question for its own is not."""
+        assert tables.network is not None
+        cookie = Cookie(Kind.NETWORK, tables.network.number)
+        for gateway in tables.network.gateways:
+            for ip in dict.fromkeys((*gateway.ips, link_local(gateway.mac))):
+                terms: Terms = {VNI: tables.network.vni, **_question(ip)}
+                yield NEIGHBOUR.flow(200, terms, _reply(ip, gateway.mac), cookie)
+        for here in hosted(world, dpid, tables):
+            yield from _own_questions(here.endpoint)
+
+    def cache(self, request: Request) -> Iterable[Flow]:
+        """An answer for all askers of one domain, or none for a while."""
+        asked = request.destination
+        if request.packet.table != NEIGHBOUR.number:
+            return
+        assert request.tables.network is not None
+        terms: Terms = {VNI: request.tables.network.vni, SOURCE_DOMAIN: request.source_domain, **_question(asked)}
+        reply = request.reply
+        if reply.outcome is Outcome.ALLOWED and reply.endpoint is not None and reply.endpoint.macs:
+            assert reply.policy is not None
+            cookie = Cookie(Kind.NEIGHBOUR, reply.policy.number, reply.policy.tracking)
+            yield NEIGHBOUR.flow(100, terms, _reply(asked, reply.endpoint.macs[0]), cookie, reply.expiry)
+        else:
+            yield NEIGHBOUR.flow(100, terms, [], Cookie(Kind.UNKNOWN), NEGATIVE_TTL)
+
+    def stale(self, tables: NetworkTables, fact: Fact) -> Iterable[FlowDelete]:
+        """Answers about a changed endpoint's addresses; answers to a domain whose policy changed."""
+        assert tables.network is not None
+        network: Terms = {VNI: tables.network.vni}
+        match fact.either:
+            case Endpoint():
+                sides = [side for side in (fact.before, fact.after) if isinstance(side, Endpoint)]
+                for ip in sorted({ip for side in sides for ip in side.ips}):
+                    yield _forget(network | _question(ip))
+            case Location(endpoint=name) if name in tables.endpoints:
+                for ip in tables.endpoints[name].ips:
+                    yield _forget(network | _question(ip))
+            case Policy(source=source):
+                domain = tables.domains.get(source or "")
+                yield _forget(network if domain is None else network | {SOURCE_DOMAIN: domain.number})
+
+
+def _question(ip: str) -> Terms:
+    """What asks for *ip*, an address or a prefix."""
+    return {**SOLICITATION, oxm.ND_TARGET: ip} if is_ipv6(ip) else {oxm.ARP_OP: ARP_REQUEST, oxm.ARP_TPA: ip}
+
+
+def _own_questions(endpoint: Endpoint) -> Iterator[Flow]:
+    for ip in endpoint.addresses:
+        terms: Terms = {SOURCE_ENDPOINT: endpoint.number, **_question(ip)}
+        yield NEIGHBOUR.flow(250, terms, [], Cookie(Kind.ENDPOINT, endpoint.number))
+
+
+def _reply(ip: str, mac: str) -> list[Action]:
+    """Turn the question that is being looked at into its answer: *ip* is at *mac*."""
+    back = [copy(oxm.ETH_SRC, oxm.ETH_DST), put(oxm.ETH_SRC, mac)]
+    if is_ipv6(ip):
+        return [
+            *back,
+            copy(oxm.IPV6_SRC, oxm.IPV6_DST),
+            put(oxm.IPV6_SRC, ip),
+            put(oxm.ICMPV6_TYPE, oxm.NEIGHBOUR_ADVERTISEMENT),
+            put(oxm.ND_OPTIONS_TYPE, TARGET_LINK_LAYER_ADDRESS),
+            put(oxm.ND_RESERVED, SOLICITED_OVERRIDE),
+            goto(NEIGHBOUR_REPLY),
+        ]
+    return [
+        *back,
+        put(oxm.ARP_OP, ARP_REPLY),
+        copy(oxm.ARP_SHA, oxm.ARP_THA),
+        put(oxm.ARP_SHA, mac),
+        copy(oxm.ARP_SPA, oxm.ARP_TPA),
+        put(oxm.ARP_SPA, ip),
+        Output(IN_PORT),
+    ]
+
+
+def _forget(terms: Terms) -> FlowDelete:
+    return FlowDelete(CACHED_COOKIE, CACHED_MASK, NEIGHBOUR.number, match(terms))

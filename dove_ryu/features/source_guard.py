@@ -1,0 +1,101 @@
+"""An endpoint sends from its own MAC and IP addresses only (X6), and may teach those that nobody declared (F24).
+
+Where an endpoint's entry leaves its addresses open, the first packet from a new one comes up as an address report: the DPS
+learns the address unless another endpoint of the network has it.  An endpoint whose addresses are all declared reports
+nothing; what it forges is dropped and counted at its own flow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from dove_ryu.features import NEGATIVE_TTL, Answer, Feature, hosted
+from dove_ryu.model.addresses import is_ipv6, link_local
+from dove_ryu.model.entities import Endpoint, Learned
+from dove_ryu.model.world import NetworkTables, World
+from dove_ryu.openflow import oxm, packet
+from dove_ryu.openflow.fields import SOURCE_ENDPOINT, Cookie, Kind
+from dove_ryu.openflow.flow import Flow, PacketIn, Terms
+from dove_ryu.openflow.pipeline import NEIGHBOUR, SOURCE_GUARD, goto
+
+UNSPECIFIED_IPV4, UNSPECIFIED_IPV6 = "0.0.0.0", "::"  # noqa: S104 - addresses in packets, no server listens on them
+
+MOST_LEARNED = 8
+"""How many addresses of a kind one endpoint can teach."""
+
+
+class SourceGuard(Feature):
+    """Flows of SOURCE_GUARD, and what its misses teach."""
+
+    def network_flows(self, world: World, dpid: int, tables: NetworkTables) -> Iterable[Flow]:
+        """What each endpoint here may send."""
+        for here in hosted(world, dpid, tables):
+            yield from _endpoint_flows(here.endpoint, tables.declared[here.endpoint.name])
+
+    def take(self, world: World, dpid: int, tables: NetworkTables, packet_in: PacketIn) -> Answer | None:
+        """An address report: learn the sender's addresses, or drop it and its like for a while."""
+        if packet_in.table != SOURCE_GUARD.number:
+            return None
+        endpoint = tables.endpoint_of_number(packet_in.read(SOURCE_ENDPOINT))
+        if endpoint is None:
+            return Answer()
+        mac, ip = packet.eth_source(packet_in.data), packet.ip_source(packet_in.data)
+        learned = _lesson(tables, tables.declared[endpoint.name], mac, ip)
+        if learned is not None:
+            return Answer(learned=learned, packets=(packet_in.resume(),))
+        return Answer(flows=tuple(_refusal(endpoint, mac, ip)))
+
+
+def _endpoint_flows(endpoint: Endpoint, declared: Endpoint) -> Iterator[Flow]:
+    cookie = Cookie(Kind.ENDPOINT, endpoint.number)
+    own: Terms = {SOURCE_ENDPOINT: endpoint.number}
+    if not endpoint.guard:
+        yield SOURCE_GUARD.flow(100, own, [goto(NEIGHBOUR)], cookie)
+        return
+    for terms in _own_sources(endpoint):
+        yield SOURCE_GUARD.flow(100, own | terms, [goto(NEIGHBOUR)], cookie)
+    yield SOURCE_GUARD.flow(50, own | {oxm.ETH_TYPE: oxm.IPV6, oxm.IPV6_SRC: UNSPECIFIED_IPV6}, [], cookie)
+    yield SOURCE_GUARD.flow(50, own | {oxm.IPV4_SRC: UNSPECIFIED_IPV4}, [], cookie)
+    if declared.macs and declared.ips:
+        yield SOURCE_GUARD.flow(1, own, [], cookie)
+
+
+def _own_sources(endpoint: Endpoint) -> Iterator[Terms]:
+    for mac in endpoint.macs:
+        yield {oxm.ETH_SRC: mac, oxm.ARP_SHA: mac, oxm.ARP_SPA: UNSPECIFIED_IPV4}
+        yield {oxm.ETH_SRC: mac, oxm.IPV6_SRC: link_local(mac)}
+        for ip in endpoint.ips:
+            if is_ipv6(ip):
+                yield {oxm.ETH_SRC: mac, oxm.IPV6_SRC: ip}
+            else:
+                yield {oxm.ETH_SRC: mac, oxm.IPV4_SRC: ip}
+                yield {oxm.ETH_SRC: mac, oxm.ARP_SHA: mac, oxm.ARP_SPA: ip}
+
+
+def _lesson(tables: NetworkTables, declared: Endpoint, mac: str, ip: str | None) -> Learned | None:
+    """What a packet from *mac* and *ip* teaches of an endpoint; None where it teaches nothing that may be believed."""
+    known = tables.learned.get(declared.name, Learned(tables.name, declared.name))
+    macs = _more(tables, declared.macs, known.macs, declared.name, mac)
+    ips = _more(tables, declared.ips, known.ips, declared.name, ip)
+    if macs is None or ips is None:
+        return None
+    taught = Learned(tables.name, declared.name, macs, ips)
+    return None if taught == known else taught
+
+
+def _more(
+    tables: NetworkTables, declared: tuple[str, ...], learned: tuple[str, ...], name: str, address: str | None
+) -> tuple[str, ...] | None:
+    """The learned addresses with *address* among them; None where it may not be."""
+    if address is None or address in declared or address in learned or address.startswith("fe80:"):
+        return learned
+    owner = tables.owner(address)
+    taken = owner is not None and owner.name != name and "/" not in address
+    return None if declared or taken or len(learned) == MOST_LEARNED else (*learned, address)
+
+
+def _refusal(endpoint: Endpoint, mac: str, ip: str | None) -> Iterator[Flow]:
+    terms: Terms = {SOURCE_ENDPOINT: endpoint.number, oxm.ETH_SRC: mac}
+    if ip is not None:
+        terms[oxm.IPV6_SRC if is_ipv6(ip) else oxm.IPV4_SRC] = ip
+    yield SOURCE_GUARD.flow(60, terms, [], Cookie(Kind.UNKNOWN, endpoint.number), NEGATIVE_TTL)
