@@ -8,8 +8,6 @@ every commit after a revision, in order and without a gap: list, then watch from
 nothing is missed and nothing is seen twice.
 """
 
-# ruff: noqa: N818 (what is raised is named for what happened: `except Conflict` reads as it should)
-
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType

@@ -124,8 +124,8 @@ def damaged(path: Path, reason: str) -> StoreUnavailable:
 def _sole_opener(directory: Path) -> Iterator[None]:
     """One opener at a time in this directory.
 
-    SQLite does not wait its turn when it turns the log on: of 600 openings of a new file, four at a time, eight
-    ended in "database is locked".
+    SQLite does not wait its turn when it turns the log on: of 600 openings of a new file, four at a time,
+    eight ended in "database is locked".
     """
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:

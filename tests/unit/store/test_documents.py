@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dove_ryu.store import Conflict, Item, NotStorable, Snapshot, StoreUnavailable, open_store
+from dove_ryu.store import Change, Conflict, Item, NotStorable, Snapshot, StoreUnavailable, open_store
 from dove_ryu.store.sqlite import SqliteStore
 
 WEB = "/dove/v1/networks/web"
@@ -54,6 +54,8 @@ def test_a_prefix_can_be_deleted_and_replaced_in_one_commit(store: SqliteStore) 
     store.commit({WEB: {}, POLICY: {"actions": ["deny"]}, "/dove/v1/networks/web2": {}})
     store.commit({POLICY: {"actions": ["allow"]}}, delete_prefixes=[f"{WEB}/", WEB + "2"])
     assert [(item.key, item.version) for item in store.list("").items] == [(WEB, 1), (POLICY, 2)]
+    changes = next(store.watch(1)).changes
+    assert changes == (Change(WEB + "2", None, 2), Change(POLICY, {"actions": ["allow"]}, 2))
 
 
 def test_compare_and_swap_names_the_key_and_both_versions(store: SqliteStore) -> None:

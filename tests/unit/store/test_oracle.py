@@ -81,6 +81,7 @@ class StoreAgainstDict(RuleBasedStateMachine):
             changes = [Change(key, None, revision) for key in sorted(gone)]
             changes += [Change(key, document, revision) for key, document in puts.items()]
             self.commits.append(Commit(revision, tuple(changes)))
+            assert next(self.store.watch(revision - 1)) == self.commits[-1]
         for key in gone:
             del self.items[key]
         self.items |= {key: Item(key, document, revision) for key, document in puts.items()}
