@@ -1,10 +1,10 @@
 """The connection to one host's ovsdb-server: the host is followed, and its bridge kept a dSwitch.
 
 Each host has one `HostConnection` with one thread. The thread keeps a replica of the few columns that matter
-(OVSDB's IDL: connect, monitor, reconnect with backoff for ever). Whenever the replica changes, it is read
-whole (`read_host`), what is missing on the bridge is committed (`wishes`), and the `HostView` is posted if it
-differs from the last one. There is no incremental path: a host has hundreds of rows, not millions, and what
-is computed from the whole cannot drift.
+(OVSDB's IDL, which also reconnects for ever, after 1 s at first and every 8 s at last). Whenever the replica
+changes, it is read whole (`read_host`), what is missing on the bridge is committed (`wishes`), and the
+`HostView` is posted if it differs from the last one. There is no incremental path: a host has hundreds of
+rows, not millions, and what is computed from the whole cannot drift.
 
 A lost connection takes nothing away. The last view stands, since endpoints stay where they are while their
 database is out of reach; what changed meanwhile arrives with the next view. Only `on_state` tells.
@@ -49,9 +49,9 @@ LOG = logging.getLogger(__name__)
 RATE_LIMIT = 20_000  # packets a second from one dSwitch
 BURST_LIMIT = 5_000  # packets; Open vSwitch advises a quarter of the rate
 
-MIN_BACKOFF, MAX_BACKOFF = 1.0, 8.0  # seconds between two attempts
 TRANSACTION_TIMEOUT = 10  # seconds
 RETRY_AFTER = 5.0  # seconds, when the server refused a transaction and nothing changes by itself
+FAULT_PAUSE = 0.5  # seconds; a fault that comes back at once must not take the processor
 CLOSE_WITHIN = 1.0  # seconds
 
 # The IDL logs in its own way, and by default nowhere. Its errors belong with ours; its account of every
@@ -95,8 +95,6 @@ class HostConnection:
         on_state: Callable[[int, str, str], None],
         rate_limit: int = RATE_LIMIT,
         burst_limit: int = BURST_LIMIT,
-        min_backoff: float = MIN_BACKOFF,
-        max_backoff: float = MAX_BACKOFF,
     ) -> None:
         self.dpid = dpid
         self.target = target
@@ -106,7 +104,7 @@ class HostConnection:
         self._view: HostView | None = None
         self._state: tuple[HostState, str] | None = None
         self._retry_at: float | None = None
-        self._idl = _Replica(target, self._lost, min_backoff, max_backoff)
+        self._idl = _Replica(target, self._lost)
         self._shell = _SameThread(self._idl, TRANSACTION_TIMEOUT)
         self._idl.wake_fd = self._shell.txns.alert_fileno
         self._api = _Api(self._shell, start=False)
@@ -148,6 +146,10 @@ class HostConnection:
         except Exception as fault:
             LOG.exception("dSwitch %016x: OVSDB at %s: starting again", self.dpid, self.target)
             self._idl.drop(f"dropped after a fault: {fault!r}")
+            poller = ovs.poller.Poller()
+            poller.fd_wait(self._idl.wake_fd, ovs.poller.POLLIN)
+            poller.timer_wait(int(FAULT_PAUSE * 1000))
+            poller.block()
 
     def _run(self) -> None:
         poller = ovs.poller.Poller()
@@ -240,9 +242,7 @@ class _ClosedError(Exception):
 class _Replica(connection.OvsdbIdl):
     """The IDL, made to wake and stop on demand and to say why a connection ended."""
 
-    def __init__(
-        self, target: str, on_lost: Callable[[str], None], min_backoff: float, max_backoff: float
-    ) -> None:
+    def __init__(self, target: str, on_lost: Callable[[str], None]) -> None:
         helper = SchemaHelper(schema_json=schema())
         helper.register_all()
         super().__init__(target, helper, leader_only=False)
@@ -251,7 +251,6 @@ class _Replica(connection.OvsdbIdl):
         self._on_lost = on_lost
         self._drop_reason = ""
         retry = self._session.reconnect
-        retry.set_backoff(int(min_backoff * 1000), int(max_backoff * 1000))
         # The session tells the cause to its backoff clock, which only logs it: the one place to hear it.
         self._disconnected = retry.disconnected
         retry.disconnected = self._hear_disconnected
@@ -272,7 +271,9 @@ class _Replica(connection.OvsdbIdl):
 
     def drop(self, reason: str) -> None:
         """Gives the connection up for this reason; the next one follows after the backoff."""
+        self.txn = None  # a fault in the midst of a transaction leaves it open, and run() then refuses to run
         self._drop_reason = reason
+        self._on_lost(reason)
         self.force_reconnect()
 
     def _hear_disconnected(self, now: int, error: int) -> None:

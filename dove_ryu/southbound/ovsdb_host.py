@@ -31,6 +31,9 @@ def tunnel_port(encap_type: str) -> str:
     return f"dove-{encap_type}"
 
 
+TUNNEL_PORTS = frozenset(map(tunnel_port, TUNNEL_TYPES))
+
+
 # ---- the part of the schema that is read and written (RFC 7047, section 3.2) ---------------------
 
 _STRING = {"type": "string"}
@@ -117,6 +120,7 @@ class Reading:
     view: HostView
     bridge: Row
     problems: tuple[str, ...]
+    tunnels: Mapping[str, Row]  # the Interface rows of the tunnel ports that the bridge has, by name
     types_understood: bool  # dove-encap-type was there and held nothing unknown: what it omits is meant to go
 
 
@@ -150,18 +154,19 @@ def read_host(tables: Tables, dpid: int) -> Reading:
     encap_ips, ip_problems = _ENCAP_IP.read(settings, bridge.name)
     encap_types, type_problems = _ENCAP_TYPE.read(settings, bridge.name)
     elsewhere = _tunnels_elsewhere(tables, bridge)
-    rows = sorted((row for port in bridge.ports for row in port.interfaces), key=lambda row: row.name)
-    interfaces = tuple(bound for row in rows if (bound := _bound_interface(row)))
+    interfaces = list(_interfaces(bridge))
+    bound = tuple(found for interface in interfaces if (found := _bound_interface(interface)))
     carried = tuple(encap_type for encap_type in encap_types if encap_type not in elsewhere)
     problems = (
         *ip_problems,
         *type_problems,
         *(elsewhere[encap_type] for encap_type in encap_types if encap_type in elsewhere),
-        *(problem for row in rows for problem in _interface_problems(row)),
-        *_shared_endpoints(interfaces),
+        *(problem for interface in interfaces for problem in _interface_problems(interface)),
+        *_shared_endpoints(bound),
     )
-    view = HostView(dpid, bridge.name, encap_ips, carried, interfaces)
-    return Reading(view, bridge, problems, types_understood=not type_problems)
+    view = HostView(dpid, bridge.name, encap_ips, carried, bound)
+    tunnels = {interface.name: interface.row for interface in interfaces if interface.is_tunnel}
+    return Reading(view, bridge, problems, tunnels, types_understood=not type_problems)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +219,8 @@ def _tunnels_elsewhere(tables: Tables, bridge: Row) -> dict[str, str]:
     return {
         encap_type: (
             f"Port {port.name}: it belongs to bridge {other.name}, so {bridge.name} has no {encap_type}"
-            f" tunnels; one Open vSwitch carries those of one dSwitch. Free it: ovs-vsctl del-port {port.name}"
+            " tunnels; one Open vSwitch carries those of one dSwitch."
+            f" Free it: ovs-vsctl del-port {port.name}"
         )
         for other in tables["Bridge"].rows.values()
         if other is not bridge
@@ -228,43 +234,69 @@ _ENDPOINT = re.compile(r"[^/\s]+/[^/\s]+")
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 
-def _bound_interface(row: Row) -> BoundInterface | None:
-    iface_id = row.external_ids.get("iface-id", "")
-    if not _ENDPOINT.fullmatch(iface_id):
+@dataclass(frozen=True, slots=True)
+class _Interface:
+    """An interface that concerns us, an endpoint's or a tunnel's, with each column read once.
+
+    The IDL converts a column anew at every access, which is nearly all that reading a large host costs
+    (200 endpoints: 5 ms).
+    """
+
+    row: Row
+    name: str
+    is_tunnel: bool
+    iface_id: str | None
+    attached_mac: str
+    ofport: int | None
+    error: str
+
+
+def _interfaces(bridge: Row) -> Iterator[_Interface]:
+    rows = {row.name: (port, row) for port in bridge.ports for row in port.interfaces}
+    for name, (port, row) in sorted(rows.items()):
+        ids = row.external_ids
+        # A bond may have swallowed an interface of that name.
+        is_tunnel = name in TUNNEL_PORTS and port.name == name
+        if is_tunnel or "iface-id" in ids:
+            # -1 is how ovs-vswitchd says that it could not open the interface, and then `error` says why.
+            ofport = next((number for number in row.ofport if number > 0), None)
+            error = "" if ofport else "".join(row.error)
+            mac = ids.get("attached-mac", "")
+            yield _Interface(row, name, is_tunnel, ids.get("iface-id"), mac, ofport, error)
+
+
+def _bound_interface(interface: _Interface) -> BoundInterface | None:
+    if interface.iface_id is None or not _ENDPOINT.fullmatch(interface.iface_id):
         return None
-    mac = row.external_ids.get("attached-mac", "").lower()
-    # -1 is how ovs-vswitchd says that it could not open the interface; the column `error` says why.
-    ofport = next((number for number in row.ofport if number > 0), None)
-    return BoundInterface(row.name, ofport, iface_id, mac if _MAC.fullmatch(mac) else None)
+    mac = interface.attached_mac.lower()
+    return BoundInterface(
+        interface.name, interface.ofport, interface.iface_id, mac if _MAC.fullmatch(mac) else None
+    )
 
 
-def _interface_problems(row: Row) -> Iterator[str]:
-    """What is wrong with an interface that is ours to care for: an endpoint's or a tunnel's."""
-    iface_id = row.external_ids.get("iface-id")
-    if iface_id is None and row.name not in map(tunnel_port, TUNNEL_TYPES):
-        return
-    if row.error:
-        yield f"Interface {row.name}: Open vSwitch cannot open it: {row.error[0]}"
+def _interface_problems(interface: _Interface) -> Iterator[str]:
+    name, iface_id, mac = interface.name, interface.iface_id, interface.attached_mac
+    if interface.error:
+        yield f"Interface {name}: Open vSwitch cannot open it: {interface.error}"
     if iface_id is not None and not _ENDPOINT.fullmatch(iface_id):
         yield (
-            f"Interface {row.name}: external_ids:iface-id {iface_id!r} is not NETWORK/NAME;"
-            f" correct it: dove-dswitch attach {row.name} --endpoint NETWORK/NAME"
+            f"Interface {name}: external_ids:iface-id {iface_id!r} is not NETWORK/NAME;"
+            f" correct it: dove-dswitch attach {name} --endpoint NETWORK/NAME"
         )
-    mac = row.external_ids.get("attached-mac")
     if mac and not _MAC.fullmatch(mac.lower()):
         yield (
-            f"Interface {row.name}: external_ids:attached-mac {mac!r} is not aa:bb:cc:dd:ee:ff;"
-            f" correct it: ovs-vsctl set Interface {row.name} 'external_ids:attached-mac=\"MAC\"'"
+            f"Interface {name}: external_ids:attached-mac {mac!r} is not aa:bb:cc:dd:ee:ff;"
+            f" correct it: ovs-vsctl set Interface {name} 'external_ids:attached-mac=\"MAC\"'"
         )
 
 
 def _shared_endpoints(interfaces: tuple[BoundInterface, ...]) -> Iterator[str]:
-    """An endpoint is behind one interface. Both stay in the view: it is not for us to guess the right one."""
+    """An endpoint is behind one interface. Both stay in the view: which is right is not ours to guess."""
     first: dict[str, str] = {}
     for bound in interfaces:
         if (holder := first.setdefault(bound.iface_id, bound.name)) != bound.name:
             yield (
-                f"Interface {bound.name}: external_ids:iface-id {bound.iface_id!r} is on interface {holder} too;"
+                f"Interface {bound.name}: external_ids:iface-id {bound.iface_id!r} is on {holder} too;"
                 f" release one: dove-dswitch detach {bound.name}"
             )
 
@@ -285,8 +317,8 @@ class Limits:
     def __post_init__(self) -> None:
         if self.rate < 100 or self.burst < 25:
             raise ValueError(
-                f"controller rate limit {self.rate}, burst limit {self.burst}: Open vSwitch takes no rate below"
-                " 100 packets a second and no burst below 25 packets"
+                f"controller rate limit {self.rate}, burst limit {self.burst}: Open vSwitch takes"
+                " no rate below 100 packets a second and no burst below 25 packets"
             )
 
 
@@ -325,21 +357,18 @@ def _tunnel_wishes(api: Any, reading: Reading) -> Iterator[Command]:
 
     A missing or misspelt dove-encap-type takes nothing away: a slip of the pen must not cut a host off.
     """
-    ports = {port.name: port for port in reading.bridge.ports}
     options = tunnel_options(reading.view.encap_ips)
     for encap_type in TUNNEL_TYPES:
         name = tunnel_port(encap_type)
-        port = ports.get(name)
-        if encap_type in reading.view.encap_types:
-            if port is None:
-                yield api.add_port(reading.bridge.name, name, type=encap_type, options=options)
-                continue
-            interface = port.interfaces[0]
-            # Options that an operator added (tos, dst_port, df_default, ...) are left as they are.
-            if interface.type != encap_type or not options.items() <= interface.options.items():
-                yield api.db_set("Interface", interface.uuid, ("type", encap_type), ("options", options))
-        elif port is not None and reading.types_understood:
-            yield api.del_port(name, reading.bridge.name)
+        interface = reading.tunnels.get(name)
+        if encap_type not in reading.view.encap_types:
+            if interface is not None and reading.types_understood:
+                yield api.del_port(name, reading.bridge.name)
+        elif interface is None:
+            yield api.add_port(reading.bridge.name, name, type=encap_type, options=options)
+        # Options that an operator added (tos, dst_port, df_default, ...) are left as they are.
+        elif interface.type != encap_type or not options.items() <= interface.options.items():
+            yield api.db_set("Interface", interface.uuid, ("type", encap_type), ("options", options))
 
 
 def tunnel_options(encap_ips: tuple[str, ...]) -> dict[str, str]:

@@ -19,6 +19,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
 PROGRAMS = ("ovsdb-server", "ovsdb-tool", "ovs-vswitchd", "ovs-vsctl", "ovs-ofctl", "ovs-appctl")
@@ -52,7 +53,7 @@ class PrivateOvs:
         self.tcp: str
         self._env: dict[str, str]
 
-    def __enter__(self) -> "PrivateOvs":
+    def __enter__(self) -> Self:
         if reason := missing():
             raise CommandError(reason)
         self.run_dir = Path(tempfile.mkdtemp(prefix="dove-ovs-"))
@@ -75,9 +76,11 @@ class PrivateOvs:
 
     def stop(self) -> None:
         """Ends both daemons and removes the run directory."""
-        self.stop_vswitchd()
-        self.stop_ovsdb()
-        shutil.rmtree(self.run_dir, ignore_errors=True)
+        try:
+            self.stop_vswitchd()
+        finally:
+            self.stop_ovsdb()
+            shutil.rmtree(self.run_dir, ignore_errors=True)
 
     # ---- the daemons ---------------------------------------------------------------------------
 
@@ -124,9 +127,7 @@ class PrivateOvs:
             ended = os.pidfd_open(pid)
             try:
                 signal.pidfd_send_signal(ended, how)
-                waiter = select.poll()
-                waiter.register(ended, select.POLLIN)
-                assert waiter.poll(DEADLINE * 1000), f"{daemon} ({pid}) outlives {how.name}"
+                assert select.select([ended], [], [], DEADLINE)[0], f"{daemon} ({pid}) outlives {how.name}"
             finally:
                 os.close(ended)
         (self.run_dir / f"{daemon}.pid").unlink(missing_ok=True)
