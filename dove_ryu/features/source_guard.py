@@ -42,7 +42,7 @@ class SourceGuard(Feature):
         mac, ip = packet.eth_source(packet_in.data), packet.ip_source(packet_in.data)
         learned = _lesson(tables, tables.declared[endpoint.name], mac, ip)
         if learned is not None:
-            return Answer(learned=learned, packets=(packet_in.resume(),))
+            return Answer(learned=learned, packets=(packet_in.resume(NEIGHBOUR.number),))
         return Answer(flows=tuple(_refusal(endpoint, mac, ip)))
 
 

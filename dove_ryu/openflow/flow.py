@@ -110,26 +110,16 @@ def _merge(terms: dict[Field, Term], term: Term) -> None:
 
 @dataclass(frozen=True, slots=True)
 class SetField:
-    """Give a field a value."""
+    """Give a field, or those bits of it that *mask* names, a value."""
 
     field: Field
     value: int
+    mask: int
 
     def __str__(self) -> str:
-        return f"set_field:{self.field.notation.text(self.value)}->{self.field.set_name}"
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """Give some bits of a field a value (NXAST_REG_LOAD, ovs-actions(7))."""
-
-    bits: Bits
-    value: int
-
-    def __str__(self) -> str:
-        low, high = self.bits.low, self.bits.low + self.bits.width - 1
-        span = f"{low}" if low == high else f"{low}..{high}"
-        return f"load:{self.value:#x}->{self.bits.field.nxm}[{span}]"
+        text = self.field.notation.text
+        some = "" if self.mask == self.field.full_mask else f"/{text(self.mask)}"
+        return f"set_field:{text(self.value)}{some}->{self.field.set_name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +193,7 @@ class Goto:
         return f"goto_table:{self.table}"
 
 
-Action = SetField | Load | Move | Output | OutputTo | ToController | DecrementTtl | Resubmit | Goto
+Action = SetField | Move | Output | OutputTo | ToController | DecrementTtl | Resubmit | Goto
 
 IN_PORT = 0xFFFFFFF8
 """OFPP_IN_PORT: back to where the packet came from."""
@@ -211,12 +201,8 @@ IN_PORT = 0xFFFFFFF8
 
 def put(key: Field | Bits, value: int | str) -> Action:
     """The action that gives a field, or some bits of it, a value."""
-    if isinstance(key, Field):
-        return SetField(key, key.parse(value))
-    number = key.field.parse(value)
-    if (key.low, key.width) == (0, key.field.width) or key.field is oxm.METADATA:
-        return SetField(key.field, number)
-    return Load(key, number)
+    term = _term(key, value)
+    return SetField(term.field, term.value, term.mask)
 
 
 def copy(source: Field, target: Field) -> Move:
@@ -324,11 +310,11 @@ class PacketIn:
         """The port that the packet came from."""
         return self.fields.get(oxm.IN_PORT, 0)
 
-    def resume(self) -> PacketOut:
-        """The held packet, sent on from the table that missed with everything as it was."""
+    def resume(self, table: int) -> PacketOut:
+        """The held packet, sent on from *table* with everything as it was."""
         carried = (oxm.METADATA, *oxm.REGISTERS)
-        known = (SetField(key, self.fields[key]) for key in carried if key in self.fields)
-        return PacketOut(self.data, (*known, Resubmit(self.table)), self.in_port)
+        known = (put(key, self.fields[key]) for key in carried if key in self.fields)
+        return PacketOut(self.data, (*known, Resubmit(table)), self.in_port)
 
 
 @dataclass(frozen=True, slots=True)

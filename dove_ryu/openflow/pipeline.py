@@ -31,7 +31,6 @@ from dove_ryu.openflow.flow import (
     Action,
     Flow,
     Goto,
-    Load,
     Match,
     Move,
     SetField,
@@ -107,7 +106,7 @@ class Table:
         if isinstance(action, Goto):
             if TABLES[action.table].name not in self.leads_to:
                 raise IllegalFlow(f"table {self.name} does not lead to {TABLES[action.table].name}")
-        elif isinstance(action, SetField | Load | Move):
+        elif isinstance(action, SetField | Move):
             written = _written(action)
             if written not in _holders(self.writes):
                 raise IllegalFlow(f"table {self.name} may not write {written.name}")
@@ -141,9 +140,7 @@ def _closure(names: Names) -> frozenset[Field]:
     return fields | {needed for field in fields for needed, _ in field.requires}
 
 
-def _written(action: SetField | Load | Move) -> Field:
-    if isinstance(action, Load):
-        return action.bits.field
+def _written(action: SetField | Move) -> Field:
     return action.target if isinstance(action, Move) else action.field
 
 

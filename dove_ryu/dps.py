@@ -1,0 +1,267 @@
+"""The DOVE Policy Service: events go in, flow changes and answers come out.
+
+Down: a change of the world becomes facts; the standing flows of the touched networks at the touched dSwitches are computed
+anew and compared with those before; what facts make stale is deleted from the cache of the dSwitches that host the network
+(F22) and of no other.  Up: a packet that missed becomes a policy request, the request a reply, the reply cached flows, and
+the packet goes on.
+
+Nothing here does I/O, waits, or reads a clock; one thread of control owns it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from dove_ryu.features import Answer, Feature, Request
+from dove_ryu.features.classify import Classify
+from dove_ryu.features.multicast import Multicast
+from dove_ryu.features.neighbour import Neighbour
+from dove_ryu.features.policy import PolicyCache
+from dove_ryu.features.router import Router
+from dove_ryu.features.source_guard import SourceGuard
+from dove_ryu.features.unicast import Unicast
+from dove_ryu.model.entities import Appliance, DSwitch, VirtualNetwork
+from dove_ryu.model.resolution import Outcome, PolicyRequest, resolve
+from dove_ryu.model.world import Change, Fact, NetworkTables, World
+from dove_ryu.openflow import packet
+from dove_ryu.openflow.fields import (
+    BY_ADDRESS,
+    CACHED_COOKIE,
+    CACHED_MASK,
+    SOURCE_DOMAIN,
+    VNI,
+)
+from dove_ryu.openflow.flow import Flow, FlowChange, FlowDelete, FlowKey, PacketIn, match
+from dove_ryu.openflow.pipeline import LOCATION, NEIGHBOUR, POLICY, miss_flows
+from dove_ryu.openflow.plan import plan
+
+FEATURES: tuple[Feature, ...] = (
+    Classify(),
+    SourceGuard(),
+    Neighbour(),
+    Multicast(),
+    Router(),
+    Unicast(),
+    PolicyCache(),
+)
+
+Effects = dict[int, list[FlowChange]]
+"""What to send, by datapath id."""
+
+Scope = str
+"""A part of a dSwitch's standing flows: a network's name, or ``""`` for what does not depend on any."""
+
+WHOLE_DSWITCH: Scope = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What is seen of a dSwitch's connections.
+
+    :ivar openflow: state of its OpenFlow session.
+    :ivar peer: address that it connects from; empty while it does not.
+    :ivar ovsdb: state of the connection to its OVSDB.
+    :ivar reason: why a state is not the good one, and what to do about it; empty otherwise.
+    """
+
+    openflow: str = "down"
+    peer: str = ""
+    ovsdb: str = "unused"
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """What a change asks to be computed anew or forgotten.
+
+    :ivar scopes: (datapath id, scope) pairs.
+    :ivar stale: what to delete from whose cache.
+    """
+
+    scopes: set[tuple[int, Scope]]
+    stale: Effects
+
+
+class Dps:
+    """The world, the features, and the standing flows of every connected dSwitch."""
+
+    def __init__(self, features: Iterable[Feature] = FEATURES) -> None:
+        self.world = World()
+        self.requests: Counter[Outcome] = Counter()
+        self.observations: dict[int, Observation] = {}
+        self._features = tuple(features)
+        self._standing: dict[int, dict[Scope, dict[FlowKey, Flow]]] = {}
+
+    @property
+    def connected(self) -> frozenset[int]:
+        """The datapath ids of the dSwitches whose flows are kept."""
+        return frozenset(self._standing)
+
+    def standing_flows(self, dpid: int) -> list[Flow]:
+        """All the flows that a dSwitch should hold besides its cache, computed from nothing but the world."""
+        scopes = [WHOLE_DSWITCH, *self.world.hosted(dpid)]
+        return [flow for scope in scopes for flow in self._flows(dpid, scope).values()]
+
+    def connect(self, dpid: int, ports: Mapping[str, int], installed: Iterable[Flow]) -> list[FlowChange]:
+        """A dSwitch is there with *ports* and holds *installed* flows of ours: what makes it right.
+
+        Its cache is forgotten, because nothing tells what it missed while it was away.
+        """
+        self.world.ports[dpid] = dict(ports)
+        scopes = [WHOLE_DSWITCH, *self.world.hosted(dpid)]
+        self._standing[dpid] = {scope: self._flows(dpid, scope) for scope in scopes}
+        present = [flow for flow in installed if flow.cookie & CACHED_MASK != CACHED_COOKIE]
+        return [*plan(self._all(dpid), present), FlowDelete(CACHED_COOKIE, CACHED_MASK)]
+
+    def disconnect(self, dpid: int) -> None:
+        """A dSwitch is gone; where its endpoints are stays known."""
+        self._standing.pop(dpid, None)
+        self.world.ports.pop(dpid, None)
+
+    def show_ports(self, dpid: int, ports: Mapping[str, int]) -> Effects:
+        """A connected dSwitch's ports are now *ports*."""
+        before = self.world.ports.get(dpid, {})
+        self.world.ports[dpid] = dict(ports)
+        changed = {name for name in before.keys() | ports.keys() if before.get(name) != ports.get(name)}
+        touched = Touched({(dpid, WHOLE_DSWITCH)}, {})
+        for network, names in self.world.hosted(dpid).items():
+            tables = self.world.tables[network]
+            places = [tables.locations[name] for name in names]
+            moved = [place for place in places if place.port in changed]
+            if moved:
+                touched.scopes.add((dpid, network))
+            for place in moved:
+                self._forget(touched, tables, Fact(place, place), {dpid})
+        return self._carry_out(touched)
+
+    def apply(self, changes: Iterable[Change]) -> Effects:
+        """Take changes of the world in; what has to be sent comes out."""
+        touched = Touched(set(), {})
+        for change in changes:
+            tables = self.world.tables.get(change.network)
+            before = set() if tables is None else tables.hosts()
+            for fact in self.world.apply(change):
+                self._touch(touched, fact, tables or self.world.tables.get(change.network), before)
+        return self._carry_out(touched)
+
+    def packet_in(self, dpid: int, packet_in: PacketIn) -> Answer:
+        """The answer to a packet that came up from a dSwitch."""
+        tables = self.world.network_of_vni(packet_in.read(VNI))
+        if tables is None:
+            return Answer()
+        destination = _destination(packet_in)
+        if destination is not None:
+            return self._reply(dpid, tables, packet_in, destination)
+        for feature in self._features:
+            answer = feature.take(self.world, dpid, tables, packet_in)
+            if answer is not None:
+                return answer
+        return Answer()
+
+    def _reply(self, dpid: int, tables: NetworkTables, packet_in: PacketIn, destination: str) -> Answer:
+        number = packet_in.read(SOURCE_DOMAIN)
+        domain = tables.domain_of_number(number)
+        if domain is None:
+            return Answer()
+        reply = resolve(tables, PolicyRequest(domain.name, destination))
+        self.requests[reply.outcome] += 1
+        request = Request(self.world, dpid, tables, packet_in, number, destination, reply)
+        flows = tuple(flow for feature in self._features for flow in feature.cache(request))
+        return Answer(flows, (packet_in.resume(_resumption(packet_in)),)) if flows else Answer()
+
+    def _touch(self, touched: Touched, fact: Fact, tables: NetworkTables | None, before: set[int]) -> None:
+        entity = fact.either
+        if isinstance(entity, DSwitch):
+            self._touch_dswitch(touched, fact, entity.dpid)
+        elif tables is not None and not isinstance(entity, Appliance):
+            dpids = before | tables.hosts()
+            touched.scopes.update((dpid, tables.name) for dpid in dpids)
+            self._forget(touched, tables, fact, dpids)
+
+    def _touch_dswitch(self, touched: Touched, fact: Fact, dpid: int) -> None:
+        """Every entry that leads to a dSwitch is stale when the way to it changes, and all of its own are."""
+        touched.scopes.add((dpid, WHOLE_DSWITCH))
+        touched.stale.setdefault(dpid, []).append(FlowDelete(CACHED_COOKIE, CACHED_MASK))
+        for network, names in self.world.hosted(dpid).items():
+            tables = self.world.tables[network]
+            for name in names:
+                place = tables.locations[name]
+                self._forget(touched, tables, Fact(place, place), tables.hosts())
+
+    def _forget(self, touched: Touched, tables: NetworkTables, fact: Fact, dpids: set[int]) -> None:
+        for deletion in self._stale(tables, fact):
+            for dpid in dpids:
+                deletions = touched.stale.setdefault(dpid, [])
+                if deletion not in deletions:
+                    deletions.append(deletion)
+
+    def _stale(self, tables: NetworkTables, fact: Fact) -> Iterator[FlowDelete]:
+        if isinstance(fact.either, VirtualNetwork):
+            for side in (fact.before, fact.after):
+                if isinstance(side, VirtualNetwork):
+                    yield FlowDelete(CACHED_COOKIE, CACHED_MASK, None, match({VNI: side.vni}))
+        elif tables.network is not None:
+            for feature in self._features:
+                yield from feature.stale(tables, fact)
+
+    def _carry_out(self, touched: Touched) -> Effects:
+        effects: Effects = {}
+        for dpid in sorted({dpid for dpid, _ in touched.scopes} | touched.stale.keys()):
+            if dpid in self._standing:
+                changes = self._recompute(dpid, {scope for where, scope in touched.scopes if where == dpid})
+                effects[dpid] = [*changes, *touched.stale.get(dpid, ())]
+        return {dpid: changes for dpid, changes in effects.items() if changes}
+
+    def _recompute(self, dpid: int, scopes: set[Scope]) -> list[FlowChange]:
+        """Compute the flows of some scopes anew; the difference to those before."""
+        before = {key: flow for scope in scopes for key, flow in self._standing[dpid].get(scope, {}).items()}
+        hosted = self.world.hosted(dpid)
+        for scope in scopes:
+            if scope == WHOLE_DSWITCH or scope in hosted:
+                self._standing[dpid][scope] = self._flows(dpid, scope)
+            else:
+                self._standing[dpid].pop(scope, None)
+        after = {key: flow for scope in scopes for key, flow in self._standing[dpid].get(scope, {}).items()}
+        for key in before.keys() - after.keys():
+            self._hand_over(dpid, key, after)
+        return plan(after.values(), before.values())
+
+    def _hand_over(self, dpid: int, key: FlowKey, after: dict[FlowKey, Flow]) -> None:
+        """A flow that one scope gives up may be another's, as when a port changes hands between networks."""
+        for flows in self._standing[dpid].values():
+            if key in flows:
+                after[key] = flows[key]
+
+    def _flows(self, dpid: int, scope: Scope) -> dict[FlowKey, Flow]:
+        if scope == WHOLE_DSWITCH:
+            own = (flow for feature in self._features for flow in feature.dswitch_flows(self.world, dpid))
+            return {flow.key: flow for flow in (*miss_flows(), *own)}
+        tables = self.world.network(scope)
+        if tables is None:
+            return {}
+        flows = (flow for feature in self._features for flow in feature.network_flows(self.world, dpid, tables))
+        return {flow.key: flow for flow in flows}
+
+    def _all(self, dpid: int) -> list[Flow]:
+        return [flow for flows in self._standing[dpid].values() for flow in flows.values()]
+
+
+def _resumption(packet_in: PacketIn) -> int:
+    """Where a held packet goes on: what missed, except that a pair of domains is looked up anew with its location.
+
+    The destination's domain may have changed since LOCATION wrote it down; POLICY would miss again and again.
+    """
+    return LOCATION.number if packet_in.table == POLICY.number else packet_in.table
+
+
+def _destination(packet_in: PacketIn) -> str | None:
+    """The address that a policy request asks for; None where the packet is no policy request."""
+    if packet_in.table == NEIGHBOUR.number:
+        return packet.neighbour_target(packet_in.data)
+    if packet_in.table not in (LOCATION.number, POLICY.number):
+        return None
+    if packet_in.read(BY_ADDRESS):
+        return packet.ip_destination(packet_in.data)
+    return packet.eth_destination(packet_in.data)
