@@ -5,9 +5,13 @@ import configparser
 import importlib
 import re
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
+import yaml
+
+from dove_ryu.model.blueprint import document_of_blueprint, parse
 
 ROOT = Path(__file__).parents[2]
 PURE = {"model": {"netaddr"}, "openflow": set()}
@@ -23,21 +27,30 @@ def setup_cfg() -> configparser.ConfigParser:
 def required() -> set[str]:
     config = setup_cfg()
     lists = [config["options"]["install_requires"], *config["options.extras_require"].values()]
-    return {
-        re.split(r"[\s<>=!~]", line, maxsplit=1)[0]
-        for text in lists
-        for line in text.splitlines()
-        if line.strip()
-    }
+    return {re.split(r"[\s<>=!~]", line, maxsplit=1)[0] for text in lists for line in text.splitlines() if line.strip()}
 
 
 def explained() -> set[str]:
-    """What has an entry on the page of dependencies, leaving out what is the system's and what was not taken."""
+    """What has an entry on the page of dependencies, but for the system's and what was not taken."""
     page = (ROOT / "docs" / "dependencies.rst").read_text()
     taken = page.split("\nNot taken\n")[0]
     from_python = re.sub(r"\nFrom the system\n.*?(?=\nFor tests and demo\n)", "", taken, flags=re.DOTALL)
     entries = re.findall(r"^(\S.*)\n   \S", from_python, flags=re.MULTILINE)
     return {name for entry in entries for name in entry.split(", ")}
+
+
+def shown_blueprints() -> dict[str, str]:
+    """Every blueprint that the README and the manual show, by where it is shown."""
+    shown: dict[str, str] = {}
+    for page in [ROOT / "README.rst", *sorted((ROOT / "docs").glob("*.rst"))]:
+        blocks = re.findall(
+            r"^\.\. code-block:: yaml\n(?:   :.*\n)*\n((?:   .*\n|\n)+)", page.read_text(), re.MULTILINE
+        )
+        for block in blocks:
+            text = textwrap.dedent(block)
+            if text.lstrip().startswith("network:"):
+                shown[f"{page.name}:{len(shown)}"] = text
+    return shown
 
 
 def imported_roots(source: Path) -> set[str]:
@@ -76,3 +89,17 @@ def test_pure_layers_keep_to_the_standard_library(layer: str) -> None:
 def test_console_scripts_lead_to_a_function(script: str) -> None:
     module, _, function = script.partition("=")[2].strip().partition(":")
     assert callable(getattr(importlib.import_module(module), function))
+
+
+@pytest.mark.parametrize("text", shown_blueprints().values(), ids=shown_blueprints().keys())
+def test_blueprints_that_are_shown_are_blueprints(text: str) -> None:
+    document = yaml.safe_load(text)
+    assert document_of_blueprint(parse(document))["network"] == document["network"]
+
+
+def test_blueprints_are_shown() -> None:
+    assert {where.partition(":")[0] for where in shown_blueprints()} == {
+        "README.rst",
+        "blueprint.rst",
+        "first-steps.rst",
+    }
