@@ -57,11 +57,7 @@ def key_of_change(change: Change) -> str:
     if within is not None:
         return f"{ROOT}networks/{change.network}/{within}/{change.name}"
     beside = _BESIDE[change.kind]
-    return (
-        f"{ROOT}{beside}/{change.network}/{change.name}"
-        if change.network
-        else f"{ROOT}{beside}/{change.name}"
-    )
+    return f"{ROOT}{beside}/{change.network}/{change.name}" if change.network else f"{ROOT}{beside}/{change.name}"
 
 
 def network_key(network: str) -> str:
@@ -86,7 +82,12 @@ def document_of(entity: Entity) -> Document:
                 "guard": entity.guard,
             }
         case Location():
-            return {"dpid": f"{entity.dpid:016x}", "port": entity.port, "tracking": entity.tracking}
+            return {
+                "dpid": f"{entity.dpid:016x}",
+                "port": entity.port,
+                "tracking": entity.tracking,
+                "observed": entity.observed,
+            }
         case Learned():
             return {"macs": list(entity.macs), "ips": list(entity.ips)}
         case Policy():
@@ -112,9 +113,7 @@ def document_of(entity: Entity) -> Document:
                 "number": entity.number,
                 "vni": entity.vni,
                 "service": entity.service.value,
-                "gateways": [
-                    {"mac": gateway.mac, "ips": list(gateway.addresses)} for gateway in entity.gateways
-                ],
+                "gateways": [{"mac": gateway.mac, "ips": list(gateway.addresses)} for gateway in entity.gateways],
             }
         case DSwitch():
             return {
@@ -168,9 +167,7 @@ def _domain(network: str, name: str, document: Document) -> PolicyDomain:
 
 
 def _action(network: str, name: str, document: Document) -> PolicyAction:
-    return PolicyAction(
-        network, name, document["number"], document["kind"], document["appliance"], document["config"]
-    )
+    return PolicyAction(network, name, document["number"], document["kind"], document["appliance"], document["config"])
 
 
 def _policy(network: str, _: str, document: Document) -> Policy:
@@ -198,7 +195,14 @@ def _endpoint(network: str, name: str, document: Document) -> Endpoint:
 
 
 def _location(network: str, endpoint: str, document: Document) -> Location:
-    return Location(network, endpoint, int(document["dpid"], 16), document["port"], document["tracking"])
+    return Location(
+        network,
+        endpoint,
+        int(document["dpid"], 16),
+        document["port"],
+        document["tracking"],
+        document["observed"],
+    )
 
 
 def _learned(network: str, endpoint: str, document: Document) -> Learned:

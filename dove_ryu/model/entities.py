@@ -169,6 +169,7 @@ class Location:
     """Where an endpoint is: a port of a dSwitch (F24).
 
     :ivar tracking: raised by one at each move, from 1.
+    :ivar observed: whether the port's own iface-id says so (X15), and the location ends when the port no longer does.
     """
 
     network: str
@@ -176,6 +177,7 @@ class Location:
     dpid: int
     port: str
     tracking: int = 1
+    observed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
