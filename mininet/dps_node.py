@@ -73,9 +73,7 @@ class DpsNode(EmulatedNode):
         wait_until(self._ready_or_ended, f"{self.name} ready (its log: {self.log_file})", deadline)
         if self._process.poll() is not None:
             status, self._process = self._process.returncode, None
-            raise CommandError(
-                f"{self.name}: {self.command[0]} ended with status {status}: {self.log[-2000:]}"
-            )
+            raise CommandError(f"{self.name}: {self.command[0]} ended with status {status}: {self.log[-2000:]}")
         self.start_seconds = time.monotonic() - began
 
     def stop(self, deleteIntfs: bool = False, deadline: float = 5.0) -> float:
@@ -127,9 +125,7 @@ class DpsNode(EmulatedNode):
             connection = http.client.HTTPConnection("127.0.0.1", REST_PORT, timeout=timeout)
             connection.connect()
         try:
-            connection.request(
-                method, path, json.dumps(body) if as_json else body, {**kind, **(headers or {})}
-            )
+            connection.request(method, path, json.dumps(body) if as_json else body, {**kind, **(headers or {})})
             answer = connection.getresponse()
             text = answer.read().decode()
         finally:

@@ -111,9 +111,7 @@ def connect(node: EmulatedNode, device: str, mac: str, far: EmulatedNode, far_de
     ends are without offloads, and still down. `mac` is that of the near end."""
     for name in (device, far_device):
         if len(name) > DEVICE_NAME_LENGTH:
-            raise ValueError(
-                f"device name {name!r}: the kernel takes {DEVICE_NAME_LENGTH} characters; shorten it"
-            )
+            raise ValueError(f"device name {name!r}: the kernel takes {DEVICE_NAME_LENGTH} characters; shorten it")
     return Link(
         node,
         far,
@@ -132,8 +130,6 @@ def random_mac() -> str:
 
 def ip(*commands: str) -> None:
     """Commands of ip(8), in one process, in the namespace that this thread is in."""
-    done = subprocess.run(
-        ["ip", "-batch", "-"], input="\n".join(commands), capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(["ip", "-batch", "-"], input="\n".join(commands), capture_output=True, text=True, check=False)
     if done.returncode:
         raise CommandError(f"ip: {done.stderr.strip()}; given: {'; '.join(commands)}")

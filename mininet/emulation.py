@@ -103,9 +103,7 @@ class Emulation(Mininet):  # type: ignore[misc]  # Mininet carries no types
 
     # ---- building --------------------------------------------------------------------------------
 
-    def add_server(
-        self, name: str, *addresses: str, dps: Sequence[str] = (DPS_TARGET,), **options: Any
-    ) -> Hypervisor:
+    def add_server(self, name: str, *addresses: str, dps: Sequence[str] = (DPS_TARGET,), **options: Any) -> Hypervisor:
         """A server at these underlay addresses, cabled but not yet started; `options` are Hypervisor's."""
         server = Hypervisor(name, self.footprint, addresses, dps, **options)
         self._register(server, self.switches)
@@ -134,9 +132,7 @@ class Emulation(Mininet):  # type: ignore[misc]  # Mininet carries no types
 
     def remove_endpoint(self, node: Endpoint) -> None:
         """Switch the endpoint off, wherever it is."""
-        server = next(
-            server for server in self.switches if server.endpoints.get((node.network, node.endpoint)) is node
-        )
+        server = next(server for server in self.switches if server.endpoints.get((node.network, node.endpoint)) is node)
         server.detach_endpoint(node)
         self.hosts.remove(node)
         del self.nameToNode[node.name]
@@ -167,9 +163,7 @@ class Emulation(Mininet):  # type: ignore[misc]  # Mininet carries no types
     def __enter__(self) -> Emulation:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.stop()
 
 

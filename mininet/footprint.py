@@ -29,9 +29,7 @@ class DeadlineError(RuntimeError):
     """Something awaited did not come about in time."""
 
 
-def wait_until(
-    happens: Callable[[], bool], what: str, deadline: float = 10.0, interval: float = 0.01
-) -> float:
+def wait_until(happens: Callable[[], bool], what: str, deadline: float = 10.0, interval: float = 0.01) -> float:
     """Ask `happens` until it is true; return the seconds it took. DeadlineError names `what` after
     `deadline` s."""
     began = time.monotonic()
@@ -52,7 +50,7 @@ class Footprint:
     def make(cls) -> Footprint:
         """A new one, owned by this process."""
         owner = os.getpid()
-        directory = RUNS / f"{owner}-{_start_time(owner)}-{next(_serial)}"
+        directory = RUNS / f"{owner}-{start_time_of(owner)}-{next(_serial)}"
         directory.mkdir(parents=True)
         return cls(directory)
 
@@ -64,7 +62,7 @@ class Footprint:
     def abandoned(self) -> bool:
         """The owner is dead (its number may by now belong to a younger process, hence the start time)."""
         owner, start_time, _ = self.directory.name.split("-")
-        return _start_time(int(owner)) != start_time
+        return start_time_of(int(owner)) != start_time
 
     def processes(self) -> list[int]:
         """The process ids that bear the mark."""
@@ -110,9 +108,9 @@ def _process_ids() -> Iterator[int]:
     return (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
 
 
-def _start_time(pid: int) -> str:
-    """Clock ticks after boot at which the process started, '' when there is none (proc(5), stat, field
-    22)."""
+def start_time_of(pid: int) -> str:
+    """Clock ticks after boot at which the process started (proc(5), stat, field 22); '' when there is none, or one
+    that is dead and waits for its parent to notice."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:

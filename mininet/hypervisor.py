@@ -27,7 +27,7 @@ from typing import Any
 
 import namespace
 from emulated_node import DEVICE_NAME_LENGTH, EmulatedNode, connect, ip, random_mac
-from footprint import Footprint, wait_until
+from footprint import Footprint, start_time_of, wait_until
 
 SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
 DOVE_DSWITCH = Path(__file__).resolve().parent.parent / "ovs-scripts" / "dove-dswitch"
@@ -94,6 +94,7 @@ class Hypervisor(EmulatedNode):
         self.dps, self.encap_types, self.ovsdb, self.dpid = dps, encap_types, ovsdb, dpid
         self.mac = random_mac()
         self.endpoints: dict[tuple[str, str], Endpoint] = {}
+        self._neighbours: dict[str, str] = {}
         #: Seconds that the last `start` took.
         self.start_seconds = 0.0
         super().__init__(name, footprint)
@@ -132,6 +133,7 @@ class Hypervisor(EmulatedNode):
     def start_switch(self) -> None:
         """ovs-vswitchd, which builds what the database says."""
         self.run("ovs-vswitchd", *_DAEMON, "--disable-system")
+        self._fill_neighbour_table()
 
     def stop_switch(self, how: signal.Signals = signal.SIGTERM) -> None:
         self._end("ovs-vswitchd", how)
@@ -148,9 +150,9 @@ class Hypervisor(EmulatedNode):
         """End a daemon, if it runs; whatever the signal, its pid file goes with it."""
         file = self.directory / f"{daemon}.pid"
         if file.exists():
-            process = Path("/proc", file.read_text().strip())
-            os.kill(int(process.name), how)
-            wait_until(lambda: not process.exists(), f"end of {daemon} in {self.name}")
+            process = int(file.read_text())
+            os.kill(process, how)
+            wait_until(lambda: not start_time_of(process), f"end of {daemon} in {self.name}")
             file.unlink(missing_ok=True)
 
     def _make_physical_bridge(self) -> None:
@@ -164,10 +166,7 @@ class Hypervisor(EmulatedNode):
             if any(address.version == 6 for address in self.addresses):
                 namespace.allow_ipv6(bridge)
             ip(
-                *(
-                    f"addr replace {a} dev {bridge}{' nodad' if a.version == 6 else ''}"
-                    for a in self.addresses
-                ),
+                *(f"addr replace {a} dev {bridge}{' nodad' if a.version == 6 else ''}" for a in self.addresses),
                 f"link set {bridge} up",
             )
 
@@ -185,12 +184,17 @@ class Hypervisor(EmulatedNode):
         )
 
     def know(self, others: Iterable[Hypervisor]) -> None:
-        """Fill the tunnels' neighbour table with these servers (see above)."""
+        """Fill the tunnels' neighbour table with these servers (see above), now and whenever it starts empty."""
         versions = {address.version for address in self.addresses}
         for other in others:
             for address in other.addresses:
                 if other is not self and address.version in versions:
-                    self.appctl("tnl/neigh/set", self.PHYSICAL, str(address.ip), other.mac)
+                    self._neighbours[str(address.ip)] = other.mac
+        self._fill_neighbour_table()
+
+    def _fill_neighbour_table(self) -> None:
+        for address, mac in self._neighbours.items():
+            self.appctl("tnl/neigh/set", self.PHYSICAL, address, mac)
 
     # ---- endpoints -------------------------------------------------------------------------------
 

@@ -101,9 +101,7 @@ def iperf3(server: EmulatedNode, client: EmulatedNode, address: str, seconds: fl
     try:
         wait_until(lambda: namespace.listens(server.pid, IPERF_PORT), f"iperf3 listening in {server.name}")
         report = json.loads(
-            client.run(
-                "iperf3", "-c", address, "-p", str(IPERF_PORT), "-t", str(seconds), "-J", timeout=seconds + 20
-            )
+            client.run("iperf3", "-c", address, "-p", str(IPERF_PORT), "-t", str(seconds), "-J", timeout=seconds + 20)
         )
     finally:
         listener.kill()
@@ -131,20 +129,14 @@ class Capture:
             "-w",
             str(self.file),
         ]
-        self._tcpdump = self._node.popen(
-            [*command, *([self._only] if self._only else [])], stdout=subprocess.DEVNULL
-        )
+        self._tcpdump = self._node.popen([*command, *([self._only] if self._only else [])], stdout=subprocess.DEVNULL)
         assert self._tcpdump.stderr is not None
         for line in self._tcpdump.stderr:
             if b"listening on" in line:
                 return self
-        raise RuntimeError(
-            f"tcpdump on {self._device} of {self._node.name} ended at once; does the device exist?"
-        )
+        raise RuntimeError(f"tcpdump on {self._device} of {self._node.name} ended at once; does the device exist?")
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.stop()
 
     def stop(self) -> None:

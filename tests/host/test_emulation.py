@@ -93,9 +93,7 @@ def test_a_tunnel_carries_pings_and_tcp_at_full_mtu(pair: Pair, kind: str, versi
         headers = 20 + 8
         assert near.ping(text_v4(2), count=3, size=1400 - headers).lost == 0
     assert underlay.count(f"{TUNNELLED} and ip{'6' if version == 6 else ''}") >= 2 * (20 + 20 + 3)
-    assert underlay.count("icmp or (icmp6 and ip6[40] < 128)") == 0, (
-        "a server's own stack answers tunnel packets"
-    )
+    assert underlay.count("icmp or (icmp6 and ip6[40] < 128)") == 0, "a server's own stack answers tunnel packets"
     assert iperf3(far, near, text_v4(2), seconds=1) > 1e6
 
 
@@ -149,17 +147,17 @@ def test_an_endpoint_comes_and_goes(net: Emulation) -> None:
 
 def test_open_vswitch_of_a_server_can_stop_and_come_back(net: Emulation) -> None:
     server = net.add_server("s1", "10.0.0.2/24")
+    net.add_server("s2", "10.0.0.3/24")
     net.start()
     endpoint = net.add_endpoint(server, "e1", "web", "02:00:00:00:00:01", ["192.168.7.1"])
     server.stop_switch(signal.SIGKILL)
     server.stop()
     server.start()
     assert server.ofport(endpoint.port) > 0
+    assert "10.0.0.3" in server.appctl("tnl/neigh/show")
 
 
-def test_servers_start_quickly_together(
-    net: Emulation, record_property: Callable[[str, object], None]
-) -> None:
+def test_servers_start_quickly_together(net: Emulation, record_property: Callable[[str, object], None]) -> None:
     for number in range(2, 6):
         net.add_server(f"s{number}", f"10.0.0.{number}/24")
     net.start()

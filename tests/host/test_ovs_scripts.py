@@ -51,9 +51,7 @@ def everything(host: Hypervisor) -> dict[str, list[str]]:
         "Open_vSwitch": "external_ids",
     }
     return {
-        table: sorted(
-            host.vsctl("--format=csv", "--no-headings", f"--columns={names}", "list", table).splitlines()
-        )
+        table: sorted(host.vsctl("--format=csv", "--no-headings", f"--columns={names}", "list", table).splitlines())
         for table, names in columns.items()
     }
 
@@ -120,9 +118,7 @@ def test_tunnel_ports_where_the_dps_cannot_reach_the_database(host: Hypervisor) 
     host.dswitch(*INIT, "10.0.0.2,fd00::2", "--ovsdb", "none")
     for kind in ("geneve", "vxlan"):
         assert column(host, "Interface", f"dove-{kind}", "type") == kind
-        assert (
-            column(host, "Interface", f"dove-{kind}", "options") == '{csum="true", key=flow, remote_ip=flow}'
-        )
+        assert column(host, "Interface", f"dove-{kind}", "options") == '{csum="true", key=flow, remote_ip=flow}'
         assert int(column(host, "Interface", f"dove-{kind}", "ofport")) > 0
     assert host.vsctl("get-manager") == ""
     host.dswitch(*INIT, "10.0.0.2", "--ovsdb", "none", "--encap-type", "geneve")
@@ -152,9 +148,7 @@ def test_attach_binds_and_detach_releases(host: Hypervisor) -> None:
             '{attached-mac="02:00:00:00:00:0a", iface-id="web/ws1"}'
         )
     host.dswitch("attach", "tap0", "--endpoint", "web/ws2")
-    assert column(host, "Interface", "tap0", "external_ids") == '{iface-id="web/ws2"}', (
-        "the MAC was another's"
-    )
+    assert column(host, "Interface", "tap0", "external_ids") == '{iface-id="web/ws2"}', "the MAC was another's"
     for _ in range(2):
         host.dswitch("detach", "tap0")
         assert host.vsctl("list-ports", "br-dove") == ""
@@ -205,9 +199,7 @@ def test_dump_and_explain_read_the_flows(host: Hypervisor) -> None:
         "table 7 (2 flows)\n"
         "  priority=10,ip,nw_dst=9.2.10.34 actions=drop\n  priority=1 actions=output:tap0\n"
     )
-    host.vsctl(
-        "--id=@t", "create", "Flow_Table", "name=POLICY", "--", "set", "Bridge", "br-dove", "flow_tables:7=@t"
-    )
+    host.vsctl("--id=@t", "create", "Flow_Table", "name=POLICY", "--", "set", "Bridge", "br-dove", "flow_tables:7=@t")
     assert host.dswitch("dump", "--table", "POLICY").startswith("table POLICY (2 flows)\n")
     assert "n_packets=0" in host.dswitch("dump", "--stats")
     for source in ("tap0", "web/ws1"):
@@ -230,9 +222,7 @@ def test_a_dry_run_prints_one_transaction_and_changes_nothing(host: Hypervisor) 
 def run_without_ovs(tmp_path: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     """On a host where no Open vSwitch runs."""
     environment = {**os.environ, "OVS_RUNDIR": str(tmp_path)}
-    return subprocess.run(
-        [DOVE_DSWITCH, *arguments], env=environment, capture_output=True, text=True, check=False
-    )
+    return subprocess.run([DOVE_DSWITCH, *arguments], env=environment, capture_output=True, text=True, check=False)
 
 
 def test_a_dry_run_needs_no_running_open_vswitch(tmp_path: Path) -> None:
@@ -267,9 +257,7 @@ def test_without_open_vswitch_it_says_so_in_one_line(tmp_path: Path) -> None:
         (("attach", "tap0", "--endpoint", "web/ws1", "--mac", "02:00"), "'02:00' is no MAC address"),
     ],
 )
-def test_wrong_usage_is_refused_with_the_right_form(
-    arguments: tuple[str, ...], complaint: str, tmp_path: Path
-) -> None:
+def test_wrong_usage_is_refused_with_the_right_form(arguments: tuple[str, ...], complaint: str, tmp_path: Path) -> None:
     done = run_without_ovs(tmp_path, *arguments)
     assert done.returncode == 2
     assert complaint in done.stderr
