@@ -6,7 +6,7 @@ tracking number rises by one exactly when dSwitches that cached it would now act
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,8 +14,6 @@ from dove_ryu.model.blueprint import HIGHEST_VNI, Blueprint
 from dove_ryu.model.entities import (
     Endpoint,
     Entity,
-    Learned,
-    Location,
     Policy,
     PolicyAction,
     PolicyDomain,
@@ -79,7 +77,7 @@ def amend(tables: NetworkTables | None, blueprint: Blueprint, numbers: Numbers) 
     """The changes after which the network of *tables*, None for a new one, is what *blueprint* says.
 
     Puts come first, in an order in which nothing refers to what is yet to come; then what is gone, and with an
-    endpoint its location and what was learned of it.
+    endpoint what was said of its location and learned of its addresses.
     """
     tables = tables or NetworkTables(blueprint.network)
     assert tables.name == blueprint.network, "a blueprint amends its own network"
@@ -95,13 +93,13 @@ def amend(tables: NetworkTables | None, blueprint: Blueprint, numbers: Numbers) 
     kept = {Change.gone(entity): entity for entity in wanted}
     puts = [Change.put(entity) for gone, entity in kept.items() if before.get(gone) != entity]
     lost = [gone for gone in before if gone not in kept]
-    orphans = {gone.name for gone in lost if gone.kind is Endpoint}
-    return puts + lost + [Change.gone(entity) for entity in _observed(tables) if entity.endpoint in orphans]
+    return [*puts, *lost, *_orphans(tables, {gone.name for gone in lost if gone.kind is Endpoint})]
 
 
 def remove(tables: NetworkTables) -> list[Change]:
-    """The changes after which nothing of the network is there any more."""
-    return [Change.gone(entity) for entity in (*_written(tables), *_observed(tables))]
+    """The changes after which nothing of the network is there any more, but what its ports say."""
+    places = {*tables.locations, *tables.learned}
+    return [*map(Change.gone, _written(tables)), *_orphans(tables, places)]
 
 
 def _written(tables: NetworkTables) -> Iterator[Entity]:
@@ -114,10 +112,18 @@ def _written(tables: NetworkTables) -> Iterator[Entity]:
     yield from tables.declared.values()
 
 
-def _observed(tables: NetworkTables) -> Iterator[Location | Learned]:
-    """What is found out about its endpoints."""
-    yield from tables.locations.values()
-    yield from tables.learned.values()
+def _orphans(tables: NetworkTables, endpoints: Collection[str]) -> Iterator[Change]:
+    """What goes with endpoints that go.
+
+    Not a location that a port's iface-id says: it holds as long as the port says so, and an endpoint that comes
+    back under the same name is then where it was.
+    """
+    for place in tables.locations.values():
+        if place.endpoint in endpoints and not place.observed:
+            yield Change.gone(place)
+    for learned in tables.learned.values():
+        if learned.endpoint in endpoints:
+            yield Change.gone(learned)
 
 
 def _network(tables: NetworkTables, blueprint: Blueprint, numbers: Numbers) -> VirtualNetwork:

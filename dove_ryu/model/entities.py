@@ -223,14 +223,4 @@ def dpid_text(dpid: int) -> str:
     return f"{dpid:016x}"
 
 
-Entity = (
-    VirtualNetwork
-    | PolicyDomain
-    | PolicyAction
-    | Policy
-    | Endpoint
-    | Location
-    | Learned
-    | DSwitch
-    | Appliance
-)
+Entity = VirtualNetwork | PolicyDomain | PolicyAction | Policy | Endpoint | Location | Learned | DSwitch | Appliance

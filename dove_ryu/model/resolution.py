@@ -69,9 +69,7 @@ def resolve(tables: NetworkTables, request: PolicyRequest) -> PolicyReply:
     """The reply to *request* in the network of *tables*."""
     endpoint = tables.owner(request.destination)
     if endpoint is None:
-        return PolicyReply(
-            Outcome.UNKNOWN, f"no endpoint of network '{tables.name}' has {request.destination}"
-        )
+        return PolicyReply(Outcome.UNKNOWN, f"no endpoint of network '{tables.name}' has {request.destination}")
     policy = tables.policy(request.source_domain, endpoint.domain)
     location = tables.locations.get(endpoint.name)
     verdict, why = judge(tables, policy)
@@ -81,9 +79,7 @@ def resolve(tables: NetworkTables, request: PolicyRequest) -> PolicyReply:
     if location is None:
         reason = f"{pair}: {why}, but endpoint '{endpoint.name}' is not attached to any dSwitch"
         return PolicyReply(Outcome.UNLOCATED, reason, endpoint, policy)
-    reason = (
-        f"{pair}: {why}; '{endpoint.name}' is at port {location.port} of dSwitch {dpid_text(location.dpid)}"
-    )
+    reason = f"{pair}: {why}; '{endpoint.name}' is at port {location.port} of dSwitch {dpid_text(location.dpid)}"
     return PolicyReply(Outcome.ALLOWED, reason, endpoint, policy, location, path(tables, policy))
 
 

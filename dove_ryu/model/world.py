@@ -132,9 +132,7 @@ class NetworkTables:
 
     def policy(self, source: str, destination: str) -> Policy | None:
         """What governs packets from one domain to another: their own policy, or the network's default."""
-        return self.policies.get(policy_name(source, destination)) or self.policies.get(
-            policy_name(None, None)
-        )
+        return self.policies.get(policy_name(source, destination)) or self.policies.get(policy_name(None, None))
 
     def domain_of_number(self, number: int) -> PolicyDomain | None:
         """The domain that a register names."""
@@ -215,9 +213,7 @@ class World:
             dpid = int(change.name, 16)
             return _fact(_exchange(self.dswitches, dpid, _of(DSwitch, change.entity)), change.entity)
         if change.kind is Appliance:
-            return _fact(
-                _exchange(self.appliances, change.name, _of(Appliance, change.entity)), change.entity
-            )
+            return _fact(_exchange(self.appliances, change.name, _of(Appliance, change.entity)), change.entity)
         tables = self.tables.get(change.network)
         if tables is None:
             tables = self.tables[change.network] = NetworkTables(change.network)
