@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import ipaddress
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -44,6 +45,11 @@ class DpsNode(EmulatedNode):
         #: Seconds that the last `start` took until the DPS called itself ready.
         self.start_seconds = 0.0
         self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """With the `dove` command that belongs to this DPS."""
+        return {**super().environment, "PATH": f"{RYU_MANAGER.parent}:{os.environ['PATH']}"}
 
     def prepare(self) -> None:
         super().prepare()

@@ -102,7 +102,8 @@ class Hypervisor(EmulatedNode):
     @property
     def environment(self) -> dict[str, str]:
         place = str(self.directory)
-        return {**super().environment, "OVS_RUNDIR": place, "OVS_DBDIR": place, "OVS_LOGDIR": place}
+        found_first = {"PATH": f"{DOVE_DSWITCH.parent}:{os.environ['PATH']}"}
+        return {**super().environment, **found_first, "OVS_RUNDIR": place, "OVS_DBDIR": place, "OVS_LOGDIR": place}
 
     def prepare(self) -> None:
         super().prepare()

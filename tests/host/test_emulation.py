@@ -6,8 +6,11 @@ the emulation and not in the DPS.
 """
 
 import contextlib
+import io
+import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -15,7 +18,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import figure4
 import pytest
+import yaml
 from emulation import (
     TUNNELLED,
     TUNNELLED_ARP,
@@ -31,6 +36,10 @@ from emulation import (
     wait_until,
 )
 from footprint import RUNS
+from mininet.cli import CLI
+from mininet.log import lg
+
+from dove_ryu.model import blueprint
 
 VNI = 4711
 KINDS = ("geneve", "vxlan")
@@ -254,3 +263,92 @@ def test_ping_output_is_read() -> None:
 
 def text_v4(number: int) -> str:
     return ENDPOINT_ADDRESSES[0].format(number)
+
+
+def serving(directory: Path) -> list[str]:
+    """A command that answers HTTP as the DPS does, as far as DpsNode cares."""
+    (directory / "readyz").write_text("ready")
+    return [sys.executable, "-m", "http.server", "8080", "--bind", "127.0.0.1", "--directory", str(directory)]
+
+
+def test_a_dps_node_starts_stops_and_starts_again(net: Emulation, tmp_path: Path) -> None:
+    dps = net.add_dps(command=serving(tmp_path))
+    dps.start()
+    assert dps.request("GET", "/readyz") == (200, "ready")
+    assert dps.request("GET", "/nothing")[0] == 404
+    with pytest.raises(CommandError, match="dps runs already, as process"):
+        dps.start()
+    dps.kill()
+    assert not dps.running
+    dps.start()
+    assert dps.stop() < 5
+    assert dps.log.count("GET /readyz") >= 2
+    dps.stop()
+
+
+def test_a_dps_that_ends_at_once_shows_its_log(net: Emulation) -> None:
+    dps = net.add_dps(command=["sh", "-c", "echo no store here >&2; exit 3"])
+    with pytest.raises(CommandError, match="dps: sh ended with status 3: no store here"):
+        dps.start()
+
+
+def test_the_dps_and_the_servers_reach_each_other(net: Emulation, tmp_path: Path) -> None:
+    """F15: the control network is the data network; OVSDB and OpenFlow pass the servers' own bridges."""
+    dps = net.add_dps("dps", "10.0.0.100/24", "fd00::100/64", command=serving(tmp_path))
+    server = net.add_server("s1", "10.0.0.2/24", "fd00::2/64")
+    net.start()
+    assert dps.ping("10.0.0.2").received == 1
+    assert dps.ping("fd00::2").received == 1
+    with dps.inside():
+        ovsdb = socket.create_connection(("10.0.0.2", 6640), timeout=5)
+    with ovsdb:
+        ovsdb.sendall(b'{"method": "list_dbs", "params": [], "id": 0}')
+        assert b"Open_vSwitch" in ovsdb.recv(1000)
+    assert server.dswitch("show").startswith("dSwitch br-dove")
+
+
+def test_mininets_command_line_works(pair: Pair, tmp_path: Path) -> None:
+    pair.wire("geneve", 4)
+    script = tmp_path / "script"
+    script.write_text("e1 ping -c 1 e2\npingall\nnodes\nnet\ndpctl dump-aggregate\ns1 dove-dswitch show\n")
+    printed = io.StringIO()
+    handler = logging.StreamHandler(printed)
+    handler.terminator = ""
+    nothing_typed, keyboard = os.pipe()
+    lg.addHandler(handler)
+    try:
+        with os.fdopen(nothing_typed) as stdin:
+            CLI(pair.net, stdin=stdin, script=str(script))
+    finally:
+        lg.removeHandler(handler)
+        os.close(keyboard)
+    text = printed.getvalue()
+    assert "64 bytes from 192.168.7.2" in text
+    assert "0% dropped (2/2 received)" in text
+    assert "e1 e2 s1 s2" in text
+    assert "flow_count=2" in text
+    assert "endpoint web/e1" in text
+
+
+def test_figure_4s_blueprint_allows_its_three_conversations_and_no_other() -> None:
+    """The file is a blueprint by the model's own rules, and says what figure 1 draws (F1, F5)."""
+    document = yaml.safe_load(figure4.BLUEPRINT.read_text())
+    plan = blueprint.parse(document)
+    assert {(policy.source, policy.destination) for policy in plan.policies} == {
+        *(("external", "lb"), ("lb", "external")),
+        *(("lb", "app"), ("app", "lb")),
+        *(("app", "db"), ("db", "app")),
+    }
+    deployed = [name for _, hosted in figure4.DEPLOYMENT.values() for name in hosted]
+    assert sorted(deployed) == sorted(endpoint.name for endpoint in plan.endpoints)
+
+
+def test_figure_4_is_built(net: Emulation, tmp_path: Path) -> None:
+    figure = figure4.build(net, encap_types={"edge": ["vxlan"]}, command=serving(tmp_path))
+    assert list(figure.servers) == ["edge", "server1", "server2", "server3"]
+    assert "vxlan at 10.0.0.1\n" in figure.servers["edge"].dswitch("show")
+    assert figure.endpoints["ws1"].run("ip", "-br", "addr", "show", "eth0").split()[2] == "9.2.10.26/24"
+    pings = {(a, b) for a in figure.endpoints for b in figure.endpoints if figure.may_ping(a, b)}
+    assert ("ws1", "lb") in pings
+    assert ("ws1", "ws2") not in pings
+    assert len(pings) == 2 * (1 + 3 + 3 * 2)
