@@ -37,7 +37,7 @@ class Classify(Feature):
                 continue
             yield CLASSIFY.flow(
                 100,
-                {oxm.IN_PORT: here.port, oxm.VLAN_TCI: UNTAGGED},
+                {oxm.IN_PORT: here.port, oxm.VLAN_VID: UNTAGGED},
                 [
                     put(VNI, network.vni),
                     put(SOURCE_DOMAIN, domain.number),

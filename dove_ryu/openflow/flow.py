@@ -110,16 +110,18 @@ def _merge(terms: dict[Field, Term], term: Term) -> None:
 
 @dataclass(frozen=True, slots=True)
 class SetField:
-    """Give a field, or those bits of it that *mask* names, a value."""
+    """Give a field, or those bits of it that *mask* names (they are next to each other), a value."""
 
     field: Field
     value: int
     mask: int
 
     def __str__(self) -> str:
-        text = self.field.notation.text
-        some = "" if self.mask == self.field.full_mask else f"/{text(self.mask)}"
-        return f"set_field:{text(self.value)}{some}->{self.field.set_name}"
+        if self.mask == self.field.full_mask:
+            return f"set_field:{self.field.notation.text(self.value)}->{self.field.set_name}"
+        low, high = (self.mask & -self.mask).bit_length() - 1, self.mask.bit_length() - 1
+        span = f"{low}" if low == high else f"{low}..{high}"
+        return f"load:{self.value >> low:#x}->{self.field.nxm}[{span}]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,10 +237,14 @@ class Flow:
         return FlowKey(self.table, self.priority, self.match)
 
     def __str__(self) -> str:
-        timeout = f" hard_timeout={self.hard_timeout}," if self.hard_timeout else ""
+        words = [f"cookie={self.cookie:#x}"]
+        if self.table:
+            words.append(f"table={self.table}")
+        if self.hard_timeout:
+            words.append(f"hard_timeout={self.hard_timeout}")
         where = ",".join(filter(None, (f"priority={self.priority}", str(self.match))))
         actions = ",".join(map(str, self.actions)) or "drop"
-        return f"cookie={self.cookie:#x},{timeout} table={self.table}, {where} actions={actions}".replace("  ", " ")
+        return f"{', '.join([*words, where])} actions={actions}"
 
 
 @dataclass(frozen=True, slots=True)

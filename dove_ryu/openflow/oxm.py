@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 OPENFLOW_BASIC = 0x8000
-NICIRA_BASIC = 0x0000
 NICIRA_EXTENSIBLE = 0x0001
 ND_EXTENSIONS = 0x1000
 """OXM class of ``nd_reserved`` and ``nd_options_type`` (ERICOXM in ovs-fields(7), OVS 2.11 and up)."""
@@ -54,8 +53,8 @@ class Notation:
 
 
 DECIMAL = Notation(str, lambda text: int(text, 0))
-HEXADECIMAL = Notation(hex, lambda text: int(text, 0))
-FOUR_DIGITS = Notation("0x{:04x}".format, lambda text: int(text, 0))
+HEXADECIMAL = Notation(lambda value: f"{value:#x}" if value else "0", lambda text: int(text, 0))
+VLAN = Notation("0x{:04x}/0x1fff".format, lambda text: int(text.partition("/")[0], 0))  # as ovs-ofctl writes a VID
 MAC = Notation(mac_text, mac_number)
 IPV4_ADDRESS = Notation(_ipv4_text, lambda text: int.from_bytes(socket.inet_pton(socket.AF_INET, text), "big"))
 IPV6_ADDRESS = Notation(_ipv6_text, lambda text: int.from_bytes(socket.inet_pton(socket.AF_INET6, text), "big"))
@@ -108,8 +107,8 @@ class Field:
         return f"<{self.name}>"
 
 
-FIELDS: dict[str, Field] = {}
-"""Every field by its name, in the order in which ``ovs-ofctl`` writes a match."""
+FIELDS: list[Field] = []
+"""Every field, in the order in which ``ovs-ofctl`` writes a match."""
 
 BY_HEADER: dict[tuple[int, int], Field] = {}
 """Every field by (OXM class, field number)."""
@@ -125,7 +124,8 @@ def _field(
     set_name: str = "",
 ) -> Field:
     made = Field(name, nxm, *header, width, notation, requires, set_name or name, rank=len(FIELDS))
-    FIELDS[name] = BY_HEADER[header] = made
+    FIELDS.append(made)
+    BY_HEADER[header] = made
     return made
 
 
@@ -137,7 +137,7 @@ TUN_IPV6_SRC = _field("tun_ipv6_src", "NXM_NX_TUN_IPV6_SRC", (NICIRA_EXTENSIBLE,
 TUN_IPV6_DST = _field("tun_ipv6_dst", "NXM_NX_TUN_IPV6_DST", (NICIRA_EXTENSIBLE, 110), 128, IPV6_ADDRESS)
 METADATA = _field("metadata", "OXM_OF_METADATA", (OPENFLOW_BASIC, 2), 64)
 IN_PORT = _field("in_port", "NXM_OF_IN_PORT", (OPENFLOW_BASIC, 0), 32, DECIMAL)
-VLAN_TCI = _field("vlan_tci", "NXM_OF_VLAN_TCI", (NICIRA_BASIC, 4), 16, FOUR_DIGITS)
+VLAN_VID = _field("vlan_tci", "NXM_OF_VLAN_TCI", (OPENFLOW_BASIC, 6), 13, VLAN)
 ETH_SRC = _field("dl_src", "NXM_OF_ETH_SRC", (OPENFLOW_BASIC, 4), 48, MAC, set_name="eth_src")
 ETH_DST = _field("dl_dst", "NXM_OF_ETH_DST", (OPENFLOW_BASIC, 3), 48, MAC, set_name="eth_dst")
 ETH_TYPE = _field("dl_type", "NXM_OF_ETH_TYPE", (OPENFLOW_BASIC, 5), 16)
@@ -159,7 +159,7 @@ _IS_ICMP = (*_IS_IPV4, (IP_PROTO, ICMP))
 _IS_ICMPV6 = (*_IS_IPV6, (IP_PROTO, ICMPV6))
 _IS_SOLICITATION_OR_ADVERTISEMENT = _IS_ICMPV6  # the type itself is checked by the switch: 135 or 136
 ICMP_TYPE = _field("icmp_type", "NXM_OF_ICMP_TYPE", (OPENFLOW_BASIC, 19), 8, DECIMAL, _IS_ICMP)
-ICMPV6_TYPE = _field("icmpv6_type", "NXM_NX_ICMPV6_TYPE", (OPENFLOW_BASIC, 29), 8, DECIMAL, _IS_ICMPV6, "icmpv6_type")
+ICMPV6_TYPE = _field("icmp_type", "NXM_NX_ICMPV6_TYPE", (OPENFLOW_BASIC, 29), 8, DECIMAL, _IS_ICMPV6, "icmpv6_type")
 ND_TARGET = _field(
     "nd_target",
     "NXM_NX_ND_TARGET",
@@ -178,6 +178,23 @@ ND_RESERVED = _field("nd_reserved", "ERICOXM_OF_ICMPV6_ND_RESERVED", (ND_EXTENSI
 ND_OPTIONS_TYPE = _field(
     "nd_options_type", "ERICOXM_OF_ICMPV6_ND_OPTIONS_TYPE", (ND_EXTENSIONS, 2), 8, DECIMAL, _IS_ICMPV6
 )
+
+NICIRA_BASIC = 0x0000
+BY_HEADER |= {
+    (NICIRA_BASIC, 1): ETH_DST,
+    (NICIRA_BASIC, 2): ETH_SRC,
+    (NICIRA_BASIC, 7): IPV4_SRC,
+    (NICIRA_BASIC, 8): IPV4_DST,
+    (NICIRA_BASIC, 16): ARP_SPA,
+    (NICIRA_BASIC, 17): ARP_TPA,
+    (NICIRA_EXTENSIBLE, 16): TUN_ID,
+    (NICIRA_EXTENSIBLE, 17): ARP_SHA,
+    (NICIRA_EXTENSIBLE, 18): ARP_THA,
+    (NICIRA_EXTENSIBLE, 19): IPV6_SRC,
+    (NICIRA_EXTENSIBLE, 20): IPV6_DST,
+    (NICIRA_EXTENSIBLE, 25): ND_TLL,
+}
+"""Open vSwitch says the fields of a move back in its older numbering, whichever they were sent in."""
 
 SHORTHANDS: Mapping[tuple[int, int | None], str] = {
     (ARP, None): "arp",

@@ -171,7 +171,7 @@ _ADDRESSES = (oxm.ETH_SRC, oxm.ETH_DST, oxm.IPV4_SRC, oxm.IPV4_DST, oxm.IPV6_SRC
 CLASSIFY = _table(
     "CLASSIFY",
     "Tells from the port whose packet it is: an endpoint's (network, domain, endpoint) or a tunnel's.",
-    matches=(oxm.IN_PORT, oxm.VLAN_TCI),
+    matches=(oxm.IN_PORT, oxm.VLAN_VID),
     writes=(VNI, SOURCE_DOMAIN, SOURCE_ENDPOINT),
     leads_to=("TUNNEL_IN", "SOURCE_GUARD", "CHAIN_RETURN", "EXTERNAL_IN"),
 )

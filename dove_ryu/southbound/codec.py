@@ -210,6 +210,11 @@ def _pipeline_fields(data: bytes, offset: int) -> tuple[dict[Field, int], int]:
     return fields, end + -length % 8
 
 
+def more_follows(data: bytes) -> bool:
+    """Whether a multipart reply is not the last of its answer."""
+    return bool(int.from_bytes(data[10:12], "big") & 1)
+
+
 def read_flows(data: bytes) -> Iterator[Flow]:
     """The flows of a flow-statistics reply.
 

@@ -1,0 +1,118 @@
+"""What ``ryu-manager dove_ryu.app`` loads: the Ryu application.  Wiring only.
+
+Events of the framework become calls of the service, which has a thread of its own; the options become the service, its
+store, the hosts and the REST server.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from dove_ryu import config
+from dove_ryu.binding import Binder
+from dove_ryu.northbound.rest import application
+from dove_ryu.northbound.server import RestServer
+from dove_ryu.openflow.fields import APPLICATION
+from dove_ryu.service import Service
+from dove_ryu.southbound import framework
+from dove_ryu.southbound.datapath import Datapath
+from dove_ryu.southbound.link import Link
+from dove_ryu.store import StoreError, open_store
+
+LOG = logging.getLogger(__name__)
+
+
+class DoveApp(framework.RyuApp):
+    """The DOVE Policy Service as a Ryu application."""
+
+    OFP_VERSIONS = [framework.ofproto_v1_3.OFP_VERSION]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        settings = config.settings()
+        try:
+            self._store = open_store(settings.store)
+            self._service = Service(self._store)
+            self._service.start()
+        except StoreError as error:
+            raise config.StartupError(str(error)) from None
+        self._binder = Binder(self._service, settings)
+        self._rest = RestServer(settings.rest_host, settings.rest_port, application(self._service))
+
+    def start(self) -> Any:
+        """Begin to serve; called by the framework."""
+        settings = config.settings()
+        try:
+            self._rest.start()
+        except OSError as error:
+            options = "--wsapi-host or --wsapi-port"
+            raise config.ListenError("REST", settings.rest_host, settings.rest_port, options, error) from None
+        Datapath.application = APPLICATION
+        Datapath.policy_requests = self._hear_requests
+        self._binder.start()
+        return super().start()
+
+    def stop(self) -> None:
+        """End everything that :meth:`start` began; called by the framework."""
+        Datapath.policy_requests = None
+        self._rest.stop()
+        self._binder.stop()
+        self._service.stop()
+        self._store.close()
+        super().stop()
+
+    def _hear_requests(self, datapath: Any, messages: list[bytes]) -> None:
+        link = _link(datapath)
+        if link is not None:
+            self._service.hear_requests(link, messages)
+
+    @framework.set_ev_cls(
+        framework.ofp_event.EventOFPStateChange, [framework.MAIN_DISPATCHER, framework.DEAD_DISPATCHER]
+    )
+    def _state_changed(self, event: Any) -> None:
+        datapath = event.datapath
+        if event.state == framework.MAIN_DISPATCHER:
+            datapath.dove_link = Link(datapath)
+            self._service.greet(datapath.dove_link, _ports(datapath))
+        elif _link(datapath) is not None:
+            self._service.lose(datapath.dove_link)
+
+    @framework.set_ev_cls(framework.ofp_event.EventOFPFlowStatsReply, framework.MAIN_DISPATCHER)
+    def _flows_reported(self, event: Any) -> None:
+        link = _link(event.msg.datapath)
+        if link is not None:
+            self._service.hear_flows(link, bytes(event.msg.buf))
+
+    @framework.set_ev_cls(framework.ofp_event.EventOFPBarrierReply, framework.MAIN_DISPATCHER)
+    def _barrier_passed(self, event: Any) -> None:
+        link = _link(event.msg.datapath)
+        if link is not None:
+            self._service.hear_barrier(link, event.msg.xid)
+
+    @framework.set_ev_cls(framework.ofp_event.EventOFPPortStateChange, framework.MAIN_DISPATCHER)
+    def _ports_changed(self, event: Any) -> None:
+        link = _link(event.datapath)
+        if link is not None:
+            self._service.hear_ports(link, _ports(event.datapath))
+
+    @framework.set_ev_cls(framework.ofp_event.EventOFPErrorMsg, framework.MAIN_DISPATCHER)
+    def _refused(self, event: Any) -> None:
+        message = event.msg
+        LOG.error(
+            "dSwitch %016x refuses a message: type %s, code %s, %s",
+            message.datapath.id,
+            message.type,
+            message.code,
+            bytes(message.data).hex(),
+        )
+
+
+def _link(datapath: Any) -> Link | None:
+    """The link of a connection whose handshake is over."""
+    return getattr(datapath, "dove_link", None)
+
+
+def _ports(datapath: Any) -> dict[str, int]:
+    """Port numbers by name."""
+    return {port.name.decode(): number for number, port in list(datapath.ports.items())}

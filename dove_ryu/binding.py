@@ -1,0 +1,187 @@
+"""What hosts and packets tell becomes documents in the store: locations, encapsulations, learned addresses (F24, X15).
+
+Each connected dSwitch's OVSDB is followed.  An interface with an iface-id of ``NETWORK/NAME`` places that endpoint at its
+port; when it no longer says so, the location ends.  The host's encapsulation settings are the dSwitch's.  Writing waits for
+the store, so this has a thread of its own, with a queue.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from dove_ryu.config import Settings
+from dove_ryu.dps import Dps
+from dove_ryu.model.documents import change_of, document_of, key_of
+from dove_ryu.model.entities import DSwitch, Encapsulation, Entity, Learned, Location, dpid_text
+from dove_ryu.service import Service
+from dove_ryu.southbound.ovsdb import HostConnection, HostView
+from dove_ryu.store import Conflict, StoreError
+
+LOG = logging.getLogger(__name__)
+
+ATTEMPTS = 20
+"""How often a write is tried against others' writes to the same key."""
+
+NOWHERE = "none"
+"""A registered dSwitch's ``ovsdb`` where it has none that the DPS may reach."""
+
+
+class Binder:
+    """Follows the hosts and records what they and the endpoints' packets tell."""
+
+    def __init__(self, service: Service, settings: Settings) -> None:
+        self._service = service
+        self._settings = settings
+        self._hosts: dict[int, HostConnection] = {}
+        self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="dps-binder", daemon=True)
+
+    def start(self) -> None:
+        """Begin to listen to the service."""
+        self._service.listener = self
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the connections to all hosts."""
+        self._service.listener = None
+        self._queue.put(None)
+        self._thread.join(1)
+        for host in self._hosts.values():
+            host.close()
+
+    def dswitch_up(self, dpid: int, peer: str) -> None:
+        """A dSwitch has connected from *peer*: follow its OVSDB."""
+        self._queue.put(lambda: self._follow(dpid, peer))
+
+    def taught(self, learned: Learned) -> None:
+        """An endpoint's packet taught its addresses."""
+        self._queue.put(lambda: self._record(learned))
+
+    def _run(self) -> None:
+        while (act := self._queue.get()) is not None:
+            try:
+                act()
+            except (StoreError, TimeoutError) as error:
+                LOG.error("what a host told is not recorded: %s", error)
+            except Exception:
+                LOG.exception("what a host told is not recorded")
+
+    def _follow(self, dpid: int, peer: str) -> None:
+        known = self._service.ask(lambda dps: dps.world.dswitches.get(dpid))
+        if known is None:
+            self._record(DSwitch(dpid, encap_types=()))
+        target = known.ovsdb if known is not None and known.ovsdb else _target(peer, self._settings.ovsdb_port)
+        if not self._settings.ovsdb or target == NOWHERE:
+            return
+        present = self._hosts.get(dpid)
+        if present is not None and present.target == target:
+            return
+        if present is not None:
+            present.close()
+        host = HostConnection(
+            dpid,
+            target,
+            on_view=lambda view: self._queue.put(lambda: self._see(view)),
+            on_state=lambda dpid, state, reason: self._service.observe(dpid, ovsdb=str(state), reason=reason),
+            rate_limit=self._settings.packet_in_rate,
+            burst_limit=self._settings.packet_in_burst,
+        )
+        self._hosts[dpid] = host
+        host.start()
+
+    def _see(self, view: HostView) -> None:
+        """Record a host's view: its encapsulation, and the endpoints at its ports."""
+        known = self._service.ask(lambda dps: dps.world.dswitches.get(view.dpid)) or DSwitch(view.dpid)
+        types = tuple(map(Encapsulation, view.encap_types))
+        self._record(replace(known, encap_ips=view.encap_ips, encap_types=types))
+        here = dict(_places(view))
+        for place in self._service.ask(lambda dps: list(_observed(dps, view.dpid))):
+            if (place.network, place.endpoint) not in here:
+                self._forget(place)
+        for place in here.values():
+            self._record(place)
+        for interface in view.interfaces:
+            if interface.attached_mac is not None:
+                network, _, endpoint = interface.iface_id.partition("/")
+                self._hint(network, endpoint, interface.attached_mac)
+
+    def _hint(self, network: str, endpoint: str, mac: str) -> None:
+        """The hypervisor says which MAC address an endpoint has."""
+        known = self._read(Learned(network, endpoint))
+        learned = known if isinstance(known, Learned) else Learned(network, endpoint)
+        if mac not in learned.macs:
+            self._record(replace(learned, macs=(*learned.macs, mac)))
+
+    def _record(self, entity: Entity) -> None:
+        """Put *entity* unless it is there already; a location that moves has its tracking number raised."""
+        key = key_of(entity)
+        for _ in range(ATTEMPTS):
+            item = self._service.store.get(key)
+            present = None if item is None else _entity(key, item.document)
+            wanted = _moved(present, entity) if isinstance(entity, Location) else entity
+            if wanted == present:
+                return
+            try:
+                version = 0 if item is None else item.version
+                self._service.store.commit({key: document_of(wanted)}, expect={key: version})
+            except Conflict:
+                continue
+            if isinstance(wanted, Location):
+                LOG.info("endpoint %s/%s is at %s", wanted.network, wanted.endpoint, _at(wanted))
+            return
+        LOG.error("%s is written by others all the time; what a host told of it is lost", key)
+
+    def _read(self, entity: Entity) -> Entity | None:
+        item = self._service.store.get(key_of(entity))
+        return None if item is None else _entity(key_of(entity), item.document)
+
+    def _forget(self, place: Location) -> None:
+        """End a location, unless the endpoint is elsewhere by now."""
+        key = key_of(place)
+        item = self._service.store.get(key)
+        if item is None or _entity(key, item.document) != place:
+            return
+        try:
+            self._service.store.commit(deletes=[key], expect={key: item.version})
+        except Conflict:
+            return
+        LOG.info("endpoint %s/%s is no longer at %s", place.network, place.endpoint, _at(place))
+
+
+def _target(peer: str, port: int) -> str:
+    return f"tcp:[{peer}]:{port}" if ":" in peer else f"tcp:{peer}:{port}"
+
+
+def _places(view: HostView) -> Iterator[tuple[tuple[str, str], Location]]:
+    for interface in view.interfaces:
+        network, _, endpoint = interface.iface_id.partition("/")
+        yield (network, endpoint), Location(network, endpoint, view.dpid, interface.name, observed=True)
+
+
+def _observed(dps: Dps, dpid: int) -> Iterator[Location]:
+    for network, names in dps.world.hosted(dpid).items():
+        for name in names:
+            place = dps.world.tables[network].locations[name]
+            if place.observed:
+                yield place
+
+
+def _moved(present: Entity | None, wanted: Location) -> Location:
+    """*wanted* with the tracking number that it has after *present*."""
+    if not isinstance(present, Location):
+        return wanted
+    same = (present.dpid, present.port) == (wanted.dpid, wanted.port)
+    return replace(wanted, tracking=present.tracking if same else present.tracking + 1)
+
+
+def _entity(key: str, document: dict[str, object]) -> Entity | None:
+    change = change_of(key, document)
+    return None if change is None else change.entity
+
+
+def _at(place: Location) -> str:
+    return f"port {place.port} of dSwitch {dpid_text(place.dpid)}"
