@@ -90,6 +90,20 @@ class DpsNode(EmulatedNode):
         """SIGKILL: no time to write anything down."""
         self._end(signal.SIGKILL, 5.0)
 
+    def cleanup(self) -> None:
+        """Mininet calls this when the node's shell has ended; the service has ended with it."""
+        super().cleanup()
+        if self._process is not None:
+            self._process.wait()
+            self._process = None
+
+    @property
+    def process_id(self) -> int:
+        """Of the service. CommandError when it does not run."""
+        if self._process is None or not self.running:
+            raise CommandError(f"{self.name} does not run: start it first")
+        return self._process.pid
+
     @property
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import namespace
 from dps_node import DpsNode
 from emulated_node import CommandError, EmulatedNode, connect, ip, random_mac
-from footprint import DeadlineError, Footprint, sweep, wait_until
+from footprint import DeadlineError, Footprint, ended_by_signals, sweep, unsignalled, wait_until
 from hypervisor import Endpoint, Hypervisor
 from mininet.net import Mininet
 from traffic import TUNNELLED, TUNNELLED_ARP, TUNNELLED_ND, Capture, PingResult, iperf3, ping
@@ -43,6 +43,7 @@ __all__ = [
     "Hypervisor",
     "PingResult",
     "Underlay",
+    "ended_by_signals",
     "iperf3",
     "ping",
     "sweep",
@@ -154,11 +155,12 @@ class Emulation(Mininet):  # type: ignore[misc]  # Mininet carries no types
 
     def stop(self) -> None:
         """End everything of this run. It may be called again, and after a start that failed halfway."""
-        self.footprint.erase()
-        for node in (*self.values(), self.underlay):
-            node.cleanup()
-        self.hosts, self.switches, self.controllers = [], [], []
-        self.nameToNode.clear()
+        with unsignalled():
+            self.footprint.erase()
+            for node in (*self.values(), self.underlay):
+                node.cleanup()
+            self.hosts, self.switches, self.controllers = [], [], []
+            self.nameToNode.clear()
 
     def __enter__(self) -> Emulation:
         return self

@@ -12,16 +12,14 @@ DB2 on 10.0.0.4. The external client sits at the edge dSwitch, 10.0.0.1.
 
 from __future__ import annotations
 
-import contextlib
-import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
-from emulation import DpsNode, Emulation, Endpoint, Hypervisor
+from emulation import DpsNode, Emulation, Endpoint, Hypervisor, ended_by_signals
 from mininet.cli import CLI
 from mininet.log import setLogLevel
 
@@ -95,23 +93,9 @@ def _encap(encap_types: Mapping[str, Sequence[str]] | None, server: str) -> dict
     return {"encap_types": encap_types[server]} if encap_types and server in encap_types else {}
 
 
-@contextlib.contextmanager
-def ended_by_sigterm() -> Iterator[None]:
-    """SIGTERM as an exception within the block, so that what is open is closed as after Ctrl-C."""
-
-    def leave(number: int, _frame: object) -> None:
-        sys.exit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 def main() -> int:
     setLogLevel("output")
-    with ended_by_sigterm(), Emulation() as net:
+    with ended_by_signals(), Emulation() as net:
         figure = build(net)
         figure.apply()
         for name, server in figure.servers.items():

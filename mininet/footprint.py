@@ -14,6 +14,7 @@ import itertools
 import os
 import shutil
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -38,6 +39,32 @@ def wait_until(happens: Callable[[], bool], what: str, deadline: float = 10.0, i
             raise DeadlineError(f"{what}: not within {deadline:g} s")
         time.sleep(interval)
     return time.monotonic() - began
+
+
+@contextlib.contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """For a main program: SIGTERM and SIGHUP as exceptions within the block, as SIGINT is one, so that what is open is
+    closed."""
+
+    def leave(number: int, _frame: object) -> None:
+        sys.exit(128 + number)
+
+    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def unsignalled() -> Iterator[None]:
+    """Run the block to its end though someone presses Ctrl-C again; the signal is heard afterwards."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class Footprint:
@@ -70,10 +97,7 @@ class Footprint:
 
     def erase(self, deadline: float = 10.0) -> None:
         """End every process of the run and remove its directory. What is already gone is no error."""
-        for pid in self.processes():
-            with contextlib.suppress(ProcessLookupError):
-                self._kill(pid)
-        wait_until(lambda: not self.processes(), f"end of the processes of {self.directory}", deadline)
+        wait_until(lambda: not self._kill_all(), f"end of the processes of {self.directory}", deadline)
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def _marks(self, pid: int) -> bool:
@@ -82,6 +106,14 @@ class Footprint:
         except OSError:  # gone meanwhile, or a zombie
             return False
         return f"{MARK}={self.directory}".encode() in variables
+
+    def _kill_all(self) -> int:
+        """Kill whom we find, and say how many: one of them may just have made another."""
+        found = self.processes()
+        for pid in found:
+            with contextlib.suppress(ProcessLookupError):
+                self._kill(pid)
+        return len(found)
 
     def _kill(self, pid: int) -> None:
         """SIGKILL through a pidfd: looked at again once it is held, the number cannot change hands in

@@ -264,6 +264,11 @@ class Hypervisor(EmulatedNode):
         return int(self.vsctl("get", "Interface", device, "ofport"))
 
     @property
+    def vswitchd_id(self) -> int:
+        """The process id of ovs-vswitchd."""
+        return int((self.directory / "ovs-vswitchd.pid").read_text())
+
+    @property
     def log(self) -> str:
         """What ovs-vswitchd has logged."""
         return (self.directory / "ovs-vswitchd.log").read_text()
