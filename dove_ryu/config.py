@@ -1,0 +1,338 @@
+"""Every option of the program, once.
+
+An option is given on the command line, in the environment (`OS_DOVE__STORE=...`) or in a config file (`--config-file`,
+by default /etc/dove/dove.conf), in falling order of precedence; oslo.config, which Ryu uses, does the reading. The
+options that Ryu had keep their names, so that a Ryu command line goes on working; ours are in the group `dove`:
+`--dove-store` on the command line, `store` under `[dove]` in a file.
+
+The rest of the program never sees oslo.config: it takes a `Settings`, a frozen value with a default for
+everything, which a test or another program can also make by hand.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import errno
+import io
+import logging
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from oslo_config import cfg
+
+PROGRAM = "ryu-manager"
+DEFAULT_APPLICATION = "dove_ryu.app"
+CONFIG_FILE = "/etc/dove/dove.conf"
+
+
+DESCRIPTION = (
+    "Run Ryu applications: await OpenFlow switches and give their events to the applications. Every option may also "
+    f"stand in a config file, {CONFIG_FILE} unless --config-file names another: `ofp_tcp_listen_port = 6653` under "
+    "[DEFAULT], those with a prefix in a section of that name: `store = ...` under [dove]."
+)
+EXIT_CODES = (
+    "Exit codes: 0 stopped by SIGTERM or SIGINT; 1 an application failed or did not stop in time; 2 a bad option or "
+    "config file; 3 an address to listen on cannot be had; 4 an application cannot be loaded."
+)
+
+
+class StartupError(Exception):
+    """The program cannot start. The text is one line for the operator: what, why, and what to do about it."""
+
+    exit_code = 1
+
+
+class OptionError(StartupError):
+    """An option or a config file is not understood."""
+
+    exit_code = 2
+
+
+class ListenError(StartupError):
+    """An address is taken, forbidden or not ours."""
+
+    exit_code = 3
+
+    def __init__(self, purpose: str, host: str, port: int, options: str, error: OSError) -> None:
+        """`purpose` completes "cannot listen for ..."; `options` names those that choose another address."""
+        # A host name that does not resolve has a negative number; strerror may hold Python's own additions.
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
+        remedy = f"choose another with {options}"
+        if error.errno == errno.EADDRINUSE:
+            remedy += f", or stop the program that `ss -ltnp 'sport = :{port}'` shows"
+        super().__init__(f"cannot listen for {purpose} on {host} port {port}: {reason}; {remedy}")
+
+
+class ApplicationError(StartupError):
+    """A named application module cannot be loaded."""
+
+    exit_code = 4
+
+
+@dataclass(frozen=True, slots=True)
+class TlsSettings:
+    """OpenFlow over TLS: PEM files. With `ca_certs`, switches must present a certificate signed by one of them."""
+
+    private_key: str
+    certificate: str
+    ca_certs: str | None = None
+    ciphers: str | None = None
+
+
+def default_store() -> str:
+    """The store's URL when none is given: under /var/lib for root, else in the user's state directory."""
+    if os.geteuid() == 0:
+        directory = Path("/var/lib/dove")
+    else:
+        directory = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "dove"
+    return f"sqlite:///{directory / 'dps.sqlite'}"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the operator has decided. Times in seconds."""
+
+    applications: tuple[str, ...] = (DEFAULT_APPLICATION,)
+    openflow_host: str = "0.0.0.0"
+    openflow_port: int = 6653
+    openflow_tls: TlsSettings | None = None
+    rest_host: str = "127.0.0.1"
+    rest_port: int = 8080
+    pid_file: str | None = None
+    store: str = field(default_factory=default_store)
+    default_ttl: int = 300
+    negative_ttl: int = 10
+    packet_in_rate: int = 1000
+    packet_in_burst: int = 250
+    ovsdb: bool = True
+    ovsdb_port: int = 6640
+    log_levels: tuple[tuple[str, str], ...] = ()
+    stop_timeout: float = 1.5
+
+
+# A time to live becomes a hard_timeout, of which OpenFlow has 16 bits; 0 is "for ever" there, which no denial may be.
+_LONGEST_TIMEOUT = 65535
+
+_OURS = [
+    cfg.StrOpt("store", metavar="URL", help=f"where the DPS keeps its tables (default: {default_store()})"),
+    cfg.IntOpt(
+        "default-ttl",
+        default=300,
+        min=0,
+        max=_LONGEST_TIMEOUT,
+        help="seconds a dSwitch caches a policy that names no time of its own; 0: until invalidated (default: 300)",
+    ),
+    cfg.IntOpt(
+        "negative-ttl",
+        default=10,
+        min=1,
+        max=_LONGEST_TIMEOUT,
+        help="seconds a dSwitch caches a denial or an unknown destination (default: 10)",
+    ),
+    cfg.IntOpt(
+        "packet-in-rate",
+        default=1000,
+        min=0,
+        help="packet-ins a second that a dSwitch may send; 0: no limit (default: 1000; OVS: at least 100)",
+    ),
+    cfg.IntOpt(
+        "packet-in-burst",
+        default=250,
+        min=25,
+        help="packet-ins that a dSwitch may save up while it sends none (default: 250; OVS: at least 25)",
+    ),
+    cfg.BoolOpt(
+        "ovsdb",
+        default=True,
+        help="connect to the OVSDB server of each dSwitch (default: yes; else use the REST call that binds a port)",
+    ),
+    cfg.PortOpt(
+        "ovsdb-port", default=6640, help="OVSDB port of a dSwitch that is registered without one (default: 6640)"
+    ),
+    cfg.ListOpt(
+        "log-levels",
+        default=[],
+        metavar="LOGGER=LEVEL,...",
+        help="level of single loggers, e.g. dove_ryu.store=DEBUG,os_ken=WARNING",
+    ),
+    cfg.FloatOpt(
+        "stop-timeout",
+        default=1.5,
+        min=0.1,
+        help="seconds that applications have to stop; then the program ends without them (default: 1.5)",
+    ),
+]
+
+# Options that Ryu or its command has or had. Where the framework defines one as well, ours takes its place: it has the
+# default that holds here, and is on the command line (Ryu knew some in the config file only).
+_RYUS = [
+    cfg.MultiStrOpt(
+        "app",
+        positional=True,
+        default=[],
+        help=f"application to run: a module's dotted name or the path of a .py file (default: {DEFAULT_APPLICATION})",
+    ),
+    cfg.ListOpt("app-lists", default=[], help="more applications to run, separated by commas"),
+    cfg.StrOpt("pid-file", help="file to write the process id to"),
+    cfg.StrOpt(
+        "ofp-listen-host", default="0.0.0.0", help="address to await switches on; :: for IPv6 too (default: 0.0.0.0)"
+    ),
+    cfg.PortOpt(
+        "ofp-tcp-listen-port",
+        default=6653,
+        help="TCP port to await switches on (default: 6653, and not also Ryu's historical 6633)",
+    ),
+    cfg.PortOpt(
+        "ofp-ssl-listen-port",
+        default=6653,
+        help="TLS port to await switches on, instead of the TCP port, when --ctl-privkey and --ctl-cert are given "
+        "(default: 6653)",
+    ),
+    cfg.StrOpt("wsapi-host", default="127.0.0.1", help="address that the REST API listens on (default: 127.0.0.1)"),
+    cfg.PortOpt("wsapi-port", default=8080, help="port that the REST API listens on (default: 8080)"),
+    cfg.FloatOpt(
+        "socket-timeout",
+        default=5.0,
+        min=0.1,
+        help="seconds after which a switch that reads nothing of what is sent to it is disconnected (default: 5)",
+    ),
+    cfg.FloatOpt(
+        "echo-request-interval", default=15.0, min=0.1, help="seconds between echo requests to a switch (default: 15)"
+    ),
+    cfg.IntOpt(
+        "maximum-unreplied-echo-requests",
+        default=0,
+        min=0,
+        help="echo requests that a switch may leave without a reply before it is disconnected; 0: none is sent "
+        "(default: 0)",
+    ),
+]
+
+
+def register(conf: cfg.ConfigOpts) -> None:
+    """Add the options to `conf`, the framework's own ConfigOpts.
+
+    When its command line has been read already, by a command that is not ours, only a config file can still give
+    values to ours; Ryu's are left as that command has them.
+    """
+    try:
+        for option in _RYUS:
+            conf.unregister_opt(option)
+            conf.register_cli_opt(option)
+        conf.register_cli_opts(_OURS, group="dove")
+    except cfg.ArgsAlreadyParsedError:
+        conf.register_opts(_OURS, group="dove")
+
+
+def parse(conf: cfg.ConfigOpts, arguments: Sequence[str], version: str) -> Settings:
+    """Read the command line and the config files. `--help` and `--version` print and raise SystemExit(0).
+
+    Raises OptionError, with the one line to print.
+    """
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            conf(
+                args=list(arguments),
+                prog=PROGRAM,
+                version=f"{PROGRAM} {version}",
+                default_config_files=[CONFIG_FILE] if os.path.exists(CONFIG_FILE) else [],
+                default_config_dirs=[],
+                description=DESCRIPTION,
+                epilog=EXIT_CODES,
+            )
+        for path in conf.config_file or []:
+            _refuse_unknown_keys(path)
+        return settings(conf)
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        raise OptionError(_explain(complaint.getvalue())) from None
+    except (cfg.Error, cfg.ParseError, ValueError) as error:
+        raise OptionError(" ".join(str(error).split())) from None
+
+
+def _explain(complaint: str) -> str:
+    """The last line of argparse, with options as the operator writes them, and the one that was probably meant."""
+    reason = complaint.strip().rpartition("error: ")[2]
+    if unknown := re.match(r"unrecognized arguments: (--[\w-]+)", reason):
+        near = difflib.get_close_matches(unknown[1], [_flag(option.dest) for option in [*_OURS, *_RYUS]], n=1)
+        remedy = f"did you mean {near[0]}?" if near else f"`{PROGRAM} --help` lists those there are"
+        return f"unknown option {unknown[1]}; {remedy}"
+    return re.sub(r"^argument --(\w+): Invalid", lambda found: f"{_flag(found[1])}: invalid", reason)
+
+
+def _flag(dest: str) -> str:
+    """The command line's form of an option that oslo.config calls `dest` (and `--dest` in its messages)."""
+    prefix = "dove_" if any(option.dest == dest for option in _OURS) else ""
+    return "--" + f"{prefix}{dest}".replace("_", "-")
+
+
+def _refuse_unknown_keys(path: str) -> None:
+    """oslo.config passes over what it does not know; in our own section that can only be a slip of the pen."""
+    sections: dict[str, dict[str, Any]] = {}
+    cfg.ConfigParser(path, sections).parse()
+    known = [option.dest for option in _OURS]
+    for key in sections.get("dove", {}):
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            remedy = f"did you mean {near[0]}?" if near else f"it knows {', '.join(known)}"
+            raise OptionError(f"{path}: section [dove] has no option {key}; {remedy}")
+
+
+def settings(conf: cfg.ConfigOpts | None = None) -> Settings:
+    """What is in force. Without `conf`: in the framework of this process, whichever command has started it.
+
+    Raises OptionError where options contradict each other.
+    """
+    if conf is None:
+        from dove_ryu.southbound import framework
+
+        conf = framework.CONF
+        register(conf)
+    dove = conf.dove
+    return Settings(
+        applications=tuple(name for names in [*conf.app_lists, *conf.app] for name in names.split(","))
+        or (DEFAULT_APPLICATION,),
+        openflow_host=conf.ofp_listen_host,
+        openflow_port=(conf.ofp_ssl_listen_port if conf.ctl_privkey else conf.ofp_tcp_listen_port) or 6653,
+        openflow_tls=_tls(conf),
+        rest_host=conf.wsapi_host,
+        rest_port=conf.wsapi_port,
+        pid_file=conf.pid_file,
+        store=dove.store or default_store(),
+        default_ttl=dove.default_ttl,
+        negative_ttl=dove.negative_ttl,
+        packet_in_rate=dove.packet_in_rate,
+        packet_in_burst=dove.packet_in_burst,
+        ovsdb=dove.ovsdb,
+        ovsdb_port=dove.ovsdb_port,
+        log_levels=tuple(_log_level(item) for item in dove.log_levels),
+        stop_timeout=dove.stop_timeout,
+    )
+
+
+def _tls(conf: cfg.ConfigOpts) -> TlsSettings | None:
+    """Key and certificate make a pair. Ryu fell back to plain TCP when one was missing, which nobody notices."""
+    if bool(conf.ctl_privkey) != bool(conf.ctl_cert):
+        missing = "--ctl-cert" if conf.ctl_privkey else "--ctl-privkey"
+        raise OptionError(f"{missing} is missing; OpenFlow over TLS needs both --ctl-privkey and --ctl-cert")
+    if not conf.ctl_privkey:
+        if conf.ca_certs:
+            raise OptionError("--ctl-privkey and --ctl-cert are missing; --ca-certs is for OpenFlow over TLS")
+        return None
+    ciphers = conf.ciphers if "ciphers" in conf else None  # not in Ryu 4.34
+    return TlsSettings(conf.ctl_privkey, conf.ctl_cert, conf.ca_certs, ciphers)
+
+
+def _log_level(item: str) -> tuple[str, str]:
+    name, _, level = item.partition("=")
+    if level not in logging.getLevelNamesMapping():
+        known = ", ".join(["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"])
+        raise OptionError(f"log_levels: {item!r} is not LOGGER=LEVEL with one of {known}")
+    return name, level

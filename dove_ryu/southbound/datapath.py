@@ -1,0 +1,364 @@
+"""One OpenFlow connection: the fast lane, and beside it the framework's ordinary way.
+
+A policy request is a packet-in whose cookie starts with our application number. Taking each one through the
+framework (parse into objects, make an event, queue it, wake the application) costs some 400 microseconds; the
+socket could deliver a hundred in that time. So the connection here reads as much as the kernel has, cuts it at the
+OpenFlow lengths, and hands all policy requests of one read over in *one* call, as the bytes they came in. The answer is
+written the same way. Every other message goes the framework's ordinary way, so that applications named beside
+ours see the events they know.
+
+    socket -> receive buffer -> split -> policy requests (bytes) -> policy_requests(datapath, [...]) -> write
+                                      -> everything else         -> parse, events, handlers         -> send_msg
+
+One thread of the hub reads the socket and waits for it; it is the only one that ever waits. Whoever wants to send
+(`write`, `send`, `send_msg`, from any thread) adds to the one out buffer under a lock and passes on to the kernel what
+it takes at that moment; the rest is sent by the connection's thread as soon as the kernel takes more. So no sender
+ever blocks, and a handler may send from the connection's own thread as much as it likes. (os-ken has a queue of
+sixteen messages and a second thread; a handler that sends seventeen can stop for ever.)
+
+What bounds the memory: above `HIGH_WATER` bytes of pending output no more is read, so a switch that asks faster than
+it listens throttles itself; above `OUTPUT_LIMIT` the connection is closed with the reason in the log.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import ssl
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
+
+from dove_ryu.southbound import framework
+
+LOG = logging.getLogger(__name__)
+
+HEADER = struct.Struct("!BBHI")  # version, type, length, xid
+OPENFLOW_1_3 = 4
+PACKET_IN = 10
+PACKET_IN_COOKIE = 16  # offset: header 8, buffer_id 4, total_len 2, reason 1, table_id 1
+
+RECEIVE_BUFFER = 256 * 1024  # one read of the kernel; an OpenFlow message has at most 64 KiB
+HIGH_WATER = 1024 * 1024
+OUTPUT_LIMIT = 16 * 1024 * 1024
+EARLY_REQUESTS = 1024  # policy requests kept while the handshake is not over
+READS_IN_A_ROW = 32  # then the other connections of a cooperative hub have their turn
+
+
+class HangUp(Exception):
+    """The connection is to be closed; the text is the reason, for the log."""
+
+
+def split(buffer: memoryview) -> tuple[list[bytes], int]:
+    """Cut what was received into its whole OpenFlow messages: (messages, bytes they take).
+
+    What follows the last whole message is the beginning of one that has not arrived yet.
+    Raises HangUp where a length is smaller than the header itself: nothing after it can be trusted.
+    """
+    messages = []
+    start, end = 0, len(buffer)
+    while end - start >= HEADER.size:
+        length = buffer[start + 2] << 8 | buffer[start + 3]
+        if length < HEADER.size:
+            raise HangUp(f"malformed message: it says it is {length} bytes long, the header alone has {HEADER.size}")
+        if end - start < length:
+            break
+        messages.append(buffer[start : start + length].tobytes())
+        start += length
+    return messages, start
+
+
+def is_policy_request(message: bytes, application: int | None) -> bool:
+    """Is it an OpenFlow 1.3 packet-in whose cookie's first byte is `application`? None: nothing is."""
+    return (
+        len(message) > PACKET_IN_COOKIE
+        and message[PACKET_IN_COOKIE] == application
+        and message[1] == PACKET_IN
+        and message[0] == OPENFLOW_1_3
+    )
+
+
+class Datapath(framework.Datapath):
+    """The framework's Datapath with our own input and output; its interface for applications is unchanged."""
+
+    application: ClassVar[int | None] = None
+    """The first byte of our cookies; None: no packet-in is ours, all go the ordinary way."""
+
+    policy_requests: ClassVar[Callable[[Datapath, list[bytes]], None] | None] = None
+    """Takes all policy requests of one read. It runs on the connection's thread, must not block, and answers
+    with `write`, best once. An exception in it is logged and costs these requests, not the connection."""
+
+    live: ClassVar[set[Datapath]] = set()
+    """The connections being served."""
+
+    def __init__(self, connection: Any, address: Any) -> None:
+        super().__init__(connection, address)
+        self._patience: float = connection.gettimeout()  # --socket-timeout, as the framework has just set it
+        connection.setblocking(False)
+        # OpenSSL's objects are not for two threads at a time: a TLS socket is read under the lock as well.
+        self._tls = isinstance(connection, ssl.SSLSocket)
+        self._lock = threading.Lock()  # never held across anything that waits
+        self._out = bytearray()
+        self._moved = 0.0  # when output last moved, or began to be pending
+        self._ending = False  # send what is pending, then close our half
+        self._half_closed_at: float | None = None
+        self._failure: str | None = None
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._waiting = False
+        self._early: list[bytes] = []
+        self._next_echo = time.monotonic() + self.echo_request_interval
+
+    # ---- sending: from any thread ----------------------------------------------------------------
+
+    @property
+    def pending(self) -> int:
+        """Bytes that wait for the switch to read. Who has much to send can pace itself by it."""
+        return len(self._out)
+
+    def write(self, data: bytes) -> bool:
+        """Send ready OpenFlow bytes, whole messages, in order after all that was sent before; never blocks.
+
+        False when the connection is closing: the bytes will not arrive.
+        """
+        with self._lock:
+            if self._failure or self._ending or not self.is_active:
+                return False
+            if not self._out:
+                self._moved = time.monotonic()
+            self._out += data
+            self._flush()
+            if len(self._out) > OUTPUT_LIMIT:
+                self._failure = f"{len(self._out)} bytes wait for a switch that does not read them"
+            if self._out or self._failure:
+                self._wake_up()
+            return self._failure is None
+
+    def send(self, buf: bytes, close_socket: bool = False) -> bool:
+        """The framework's way to send; `send_msg` ends here. With `close_socket` it is the last that is sent."""
+        accepted = self.write(buf)
+        if close_socket:
+            with self._lock:
+                self._ending = True
+                self._wake_up()
+        return accepted
+
+    def close(self) -> None:
+        """End the connection, from any thread; observers learn of it by EventOFPStateChange."""
+        self.set_state(framework.DEAD_DISPATCHER)
+        with self._lock:
+            self._wake_up()
+
+    def _wake_up(self) -> None:
+        """Let the connection's thread see what has changed. Holds the lock."""
+        if self._waiting:
+            self._waiting = False
+            os.eventfd_write(self._wake, 1)
+
+    def _flush(self) -> None:
+        """Give the kernel what it takes now. Holds the lock; an error is kept for the connection's thread."""
+        try:
+            while self._out:
+                sent = self.socket.send(self._out)
+                del self._out[:sent]
+                self._moved = time.monotonic()
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return
+        except OSError as error:
+            self._failure = f"cannot send: {error.strerror or error}"
+
+    # ---- the connection's own thread -------------------------------------------------------------
+
+    def serve(self) -> None:
+        """Run the connection until it ends. The framework calls it once, on a thread of its hub."""
+        Datapath.live.add(self)
+        LOG.info("%s: connected", self)
+        try:
+            self.send_msg(self.ofproto_parser.OFPHello(self))
+            self._receive_loop()
+            LOG.info("%s: closed by us", self)
+        except HangUp as reason:
+            LOG.warning("%s: closed: %s", self, reason)
+        finally:
+            Datapath.live.discard(self)
+            with self._lock:
+                self.is_active = False
+                self._waiting = False  # so that nobody writes to the descriptor that is closed here
+                self._out.clear()
+                os.close(self._wake)
+            self.socket.close()
+
+    def _receive_loop(self) -> None:
+        buffer = memoryview(bytearray(RECEIVE_BUFFER))
+        filled = reads = 0
+        while self.state != framework.DEAD_DISPATCHER:
+            received = self._receive(buffer[filled:])
+            if not received:
+                reads = 0
+                self._wait()
+                continue
+            filled += received
+            messages, consumed = split(buffer[:filled])
+            self._take(messages)
+            buffer[: filled - consumed] = buffer[consumed:filled]  # at most one unfinished message
+            filled -= consumed
+            self._push()
+            reads += 1
+            if reads % READS_IN_A_ROW == 0:
+                framework.hub.sleep(0)
+
+    def _receive(self, buffer: memoryview) -> int:
+        """Read what the kernel has; 0 when there is nothing now, or nothing may be read while output is pending."""
+        if self.pending > HIGH_WATER:
+            return 0
+        try:
+            if self._tls:
+                with self._lock:
+                    received = self.socket.recv_into(buffer)
+            else:
+                received = self.socket.recv_into(buffer)
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            return 0
+        except OSError as error:
+            raise HangUp(f"cannot receive: {error.strerror or error}") from None
+        if not received:
+            raise HangUp("the switch has closed it")
+        return int(received)
+
+    def _wait(self) -> None:
+        """Wait for input, for room for output, for a sender's word or for the next deadline; then see to all."""
+        with self._lock:
+            self._waiting = True
+            pending = len(self._out)
+            nothing_new = not self._failure and self.state != framework.DEAD_DISPATCHER
+        if nothing_new:
+            reads = [self._wake, self.socket.fileno()] if pending <= HIGH_WATER else [self._wake]
+            framework.wait(reads, [self.socket.fileno()] if pending else [], self._next_deadline(pending))
+        with self._lock:
+            self._waiting = False
+        self._push()
+        self._drain_wake()
+        self._check(time.monotonic())
+
+    def _push(self) -> None:
+        """Try again to send what the kernel did not take from the senders."""
+        if self._out:
+            with self._lock:
+                self._flush()
+
+    def _drain_wake(self) -> None:
+        try:
+            os.eventfd_read(self._wake)
+        except BlockingIOError:
+            return
+
+    def _next_deadline(self, pending: int) -> float | None:
+        """Seconds until `_check` has something to say even if nothing happens; None: never."""
+        deadlines = []
+        if pending:
+            deadlines.append(self._moved + self._patience)
+        if self._half_closed_at is not None:
+            deadlines.append(self._half_closed_at + self._patience)
+        if self.max_unreplied_echo_requests:
+            deadlines.append(self._next_echo)
+        return max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
+
+    def _check(self, now: float) -> None:
+        """Everything that ends a connection other than the switch itself, and the keepalive."""
+        if self._failure:
+            raise HangUp(self._failure)
+        if self._out and now - self._moved >= self._patience:
+            raise HangUp(f"{self.pending} bytes wait for a switch that has read none for {self._patience:g} s")
+        if self._ending:
+            self._finish(now)
+        elif self.max_unreplied_echo_requests and now >= self._next_echo:
+            self._ask_for_echo(now)
+
+    def _finish(self, now: float) -> None:
+        """The last message is sent: close our half, and the whole when the switch does not follow."""
+        if self._out:
+            return
+        if self._tls:  # Python's TLS sockets have no half
+            raise HangUp("we ended it")
+        if self._half_closed_at is None:
+            self._close_write()
+            self._half_closed_at = now
+        elif now - self._half_closed_at >= self._patience:
+            raise HangUp("we ended it, and the switch did not close its half")
+
+    def _ask_for_echo(self, now: float) -> None:
+        """The framework's keepalive (--maximum-unreplied-echo-requests), without a thread of its own."""
+        if len(self.unreplied_echo_requests) > self.max_unreplied_echo_requests:
+            raise HangUp(f"{len(self.unreplied_echo_requests)} echo requests are without a reply")
+        request = self.ofproto_parser.OFPEchoRequest(self)
+        self.unreplied_echo_requests.append(self.set_xid(request))
+        self.send_msg(request)
+        self._next_echo = now + self.echo_request_interval
+
+    # ---- what was received -----------------------------------------------------------------------
+
+    def _take(self, messages: Iterable[bytes]) -> None:
+        """Policy requests together and first, for an endpoint waits for each; then the rest in its order.
+
+        Before the handshake is over nobody can answer: requests of that time are kept (the switch holds no
+        copy of their packets), the newest dropped beyond EARLY_REQUESTS.
+        """
+        application = self.application
+        ordinary = []
+        for message in messages:
+            if is_policy_request(message, application):
+                self._early.append(message)
+            else:
+                ordinary.append(message)
+        self._hand_over()
+        for message in ordinary:
+            self._dispatch(message)
+        self._hand_over()
+
+    def _hand_over(self) -> None:
+        if self.state != framework.MAIN_DISPATCHER:
+            del self._early[EARLY_REQUESTS:]
+            return
+        requests, self._early = self._early, []
+        hook = type(self).policy_requests  # by the class: an instance would bind a plain function to itself
+        if not requests or hook is None:
+            return
+        try:
+            hook(self, requests)
+        except Exception:
+            LOG.exception("%s: %d policy requests are not answered", self, len(requests))
+
+    def _dispatch(self, message: bytes) -> None:
+        """The framework's ordinary way: parse, tell the observers, run the handshake's handlers in this thread."""
+        version, kind, length, xid = HEADER.unpack_from(message)
+        try:
+            parsed = framework.ofproto_parser.msg(self, version, kind, length, xid, message)
+        except framework.OFPException as error:
+            raise HangUp(f"it does not speak OpenFlow as we know it: {error}") from None
+        if parsed is None or self.ofp_brick is None:
+            return
+        event = framework.ofp_event.ofp_msg_to_ev(parsed)
+        self.ofp_brick.send_event_to_observers(event, self.state)
+        handlers = [
+            handler
+            for handler in self.ofp_brick.get_handlers(event)
+            if self.state in handler.callers[event.__class__].dispatchers
+        ]
+        for handler in handlers:
+            handler(event)
+
+    def __str__(self) -> str:
+        host, port = self.address[:2]
+        name = "switch" if self.id is None else f"switch {self.id:016x}"
+        return f"{name} at {host}:{port}"
+
+
+def serve_connection(connection: Any, address: Any) -> None:
+    """Run one accepted connection until it ends; what the framework's `datapath_connection_factory` does."""
+    try:
+        with contextlib.closing(Datapath(connection, address)) as datapath:
+            datapath.serve()
+    except Exception:  # os-ken's native hub would drop it without a word: its TaskExit is Exception itself
+        LOG.exception("switch at %s: the connection failed", address[0])
