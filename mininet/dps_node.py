@@ -6,6 +6,7 @@ listens on the node's loopback; `request` speaks to it from inside the namespace
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import ipaddress
 import json
@@ -14,13 +15,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import namespace
 from emulated_node import CommandError, EmulatedNode, ip
 from footprint import Footprint, wait_until
+from forward import forward
 
 RYU_MANAGER = Path(sys.executable).with_name("ryu-manager")
 REST_PORT = 8080
@@ -126,6 +128,12 @@ class DpsNode(EmulatedNode):
             return not self.running or self.request("GET", "/readyz", timeout=1.0)[0] == 200
         except (OSError, http.client.HTTPException):
             return False
+
+    @contextlib.contextmanager
+    def published(self, port: int = 0) -> Iterator[str]:
+        """For the length of the block, the URL at which REST is reached from the host."""
+        with forward(self.pid, ("127.0.0.1", REST_PORT), port) as outer:
+            yield f"http://127.0.0.1:{outer}"
 
     # ---- REST ------------------------------------------------------------------------------------
 

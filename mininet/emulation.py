@@ -1,9 +1,9 @@
 """A data center on one machine: servers, the DPS, and the underlay between them.
 
     with Emulation() as net:
-        one, two = net.add_server("s1", "10.0.0.2/24"), net.add_server("s2", "10.0.0.3/24")
+        dps, server = net.add_dps(), net.add_server("s1", "10.0.0.2/24")
         net.start()
-        one.attach_endpoint("ws1", "web", "02:00:00:00:00:01", ["9.2.10.26"])
+        net.add_endpoint(server, "ws1", "shop", "02:00:00:00:00:01", ["9.2.10.26"])
 
 `Emulation` is a Mininet network whose switches are servers and whose hosts are endpoints, so that Mininet's
 command line works on it. Leaving the block ends every process of the run, and with the last one of each the
@@ -145,9 +145,9 @@ class Emulation(Mininet):  # type: ignore[misc]  # Mininet carries no types
     # ---- life ------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Start every DPS and server at once, then tell the servers' tunnels of each other."""
-        starting = [*self.controllers, *self.switches]
-        with ThreadPoolExecutor(max_workers=max(1, len(starting))) as pool:
+        """Start every DPS and server that does not run, at once; then tell the servers' tunnels of each other."""
+        starting = [node for node in (*self.controllers, *self.switches) if not node.running]
+        with ThreadPoolExecutor(max_workers=1 + len(self.switches) + len(self.controllers)) as pool:
             for done in [pool.submit(node.start) for node in starting]:
                 done.result()
             for done in [pool.submit(server.know, self.switches) for server in self.switches]:

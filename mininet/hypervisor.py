@@ -12,7 +12,8 @@ Three facts about the userspace datapath that a real server does not share (Open
 * Its tunnels keep their own neighbour table, filled from the replies that pass through; a packet for which it
   has no entry is dropped, where the kernel would hold it until ARP has answered. `Hypervisor.know` fills the
   table.
-* Deleting br-dove, or ovs-vswitchd's end, takes the bridges' own devices away; the ports' devices stay.
+* A bridge's own device is a persistent tap. It goes with the bridge, but outlives ovs-vswitchd, and br-phy keeps its
+  addresses over a restart; meanwhile it has no carrier, and the server is cut off from the underlay.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ DOVE_DSWITCH = Path(__file__).resolve().parent.parent / "ovs-scripts" / "dove-ds
 #: 1500 less the outer headers of Geneve and VXLAN (50 bytes over IPv4, 70 over IPv6), with room for Geneve
 #: options.
 ENDPOINT_MTU = 1400
+#: Seconds that a tunnel's neighbour is kept unused: the most that ovs-vswitchd takes (it has 900).
+NEIGHBOUR_AGING = 3600
 #: The prefix length of an endpoint's address that is given without one.
 ON_LINK = {4: 24, 6: 64}
 
@@ -194,6 +197,7 @@ class Hypervisor(EmulatedNode):
         self._fill_neighbour_table()
 
     def _fill_neighbour_table(self) -> None:
+        self.appctl("tnl/neigh/aging", str(NEIGHBOUR_AGING))
         for address, mac in self._neighbours.items():
             self.appctl("tnl/neigh/set", self.PHYSICAL, address, mac)
 
@@ -265,8 +269,12 @@ class Hypervisor(EmulatedNode):
 
     @property
     def vswitchd_id(self) -> int:
-        """The process id of ovs-vswitchd."""
+        """The process id of ovs-vswitchd, which runs."""
         return int((self.directory / "ovs-vswitchd.pid").read_text())
+
+    @property
+    def running(self) -> bool:
+        return (self.directory / "ovs-vswitchd.pid").exists() and bool(start_time_of(self.vswitchd_id))
 
     @property
     def log(self) -> str:

@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,7 +146,11 @@ def test_an_endpoint_comes_and_goes(net: Emulation) -> None:
     server = net.add_server("s1", "10.0.0.2/24")
     net.start()
     endpoint = net.add_endpoint(server, "db-1", "web", "02:00:00:00:00:01", ["192.168.7.1"])
-    twin = net.add_endpoint(server, "db-1", "shop", "02:00:00:00:00:01", ["192.168.7.1"])
+    twin = net.add_endpoint(
+        server, "db-1", "shop", "02:00:00:00:00:01", ["192.168.7.1/25"], gateway="192.168.7.9", mtu=1300
+    )
+    assert "default via 192.168.7.9 dev eth0" in twin.run("ip", "route")
+    assert "mtu 1300" in twin.run("ip", "link", "show", "eth0")
     assert (endpoint.name, twin.name) == ("db_1", "shop_db_1")
     assert server.vsctl("get", "Interface", endpoint.port, "external_ids:iface-id").strip() == '"web/db-1"'
     net.remove_endpoint(endpoint)
@@ -169,6 +174,8 @@ def test_open_vswitch_of_a_server_can_stop_and_come_back(net: Emulation) -> None
 def test_servers_start_quickly_together(net: Emulation, record_property: Callable[[str, object], None]) -> None:
     for number in range(2, 6):
         net.add_server(f"s{number}", f"10.0.0.{number}/24")
+    net.start()
+    net.add_server("late", "10.0.0.9/24")
     net.start()
     record_property("seconds for each server", [round(server.start_seconds, 2) for server in net.switches])
     assert all("10.0.0.2" in server.appctl("tnl/neigh/show") for server in net.switches[1:])
@@ -276,6 +283,8 @@ def test_a_dps_node_starts_stops_and_starts_again(net: Emulation, tmp_path: Path
     dps.start()
     assert dps.request("GET", "/readyz") == (200, "ready")
     assert dps.request("GET", "/nothing")[0] == 404
+    with dps.published() as url, urllib.request.urlopen(f"{url}/readyz") as answer:
+        assert answer.read() == b"ready"
     with pytest.raises(CommandError, match="dps runs already, as process"):
         dps.start()
     dps.kill()
