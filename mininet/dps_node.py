@@ -21,7 +21,7 @@ from typing import Any
 
 import namespace
 from emulated_node import CommandError, EmulatedNode, ip
-from footprint import Footprint, wait_until
+from footprint import DeadlineError, Footprint, wait_until
 from forward import forward
 
 RYU_MANAGER = Path(sys.executable).with_name("ryu-manager")
@@ -78,7 +78,10 @@ class DpsNode(EmulatedNode):
             self._process = self.popen(
                 self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.directory
             )
-        wait_until(self._ready_or_ended, f"{self.name} ready (its log: {self.log_file})", deadline)
+        try:
+            wait_until(self._ready_or_ended, f"{self.name} ready", deadline)
+        except DeadlineError as late:
+            raise DeadlineError(f"{late}; its log ends: {self.log[-2000:]}") from None
         if self._process.poll() is not None:
             status, self._process = self._process.returncode, None
             raise CommandError(f"{self.name}: {self.command[0]} ended with status {status}: {self.log[-2000:]}")

@@ -43,8 +43,8 @@ def wait_until(happens: Callable[[], bool], what: str, deadline: float = 10.0, i
 
 @contextlib.contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """For a main program: SIGTERM and SIGHUP as exceptions within the block, as SIGINT is one, so that what is open is
-    closed."""
+    """For a main program: SIGTERM and SIGHUP leave the block as Ctrl-C does, so that what is open is closed. The exit
+    status is the one of a shell, 128 and the signal's number."""
 
     def leave(number: int, _frame: object) -> None:
         sys.exit(128 + number)
@@ -52,6 +52,8 @@ def ended_by_signals() -> Iterator[None]:
     before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -157,4 +157,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except RuntimeError as error:  # the emulation's own say what, why and where the log is
+        sys.exit(f"scale: {error}")

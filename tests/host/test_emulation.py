@@ -27,6 +27,7 @@ from emulation import (
     TUNNELLED_ARP,
     TUNNELLED_ND,
     CommandError,
+    DeadlineError,
     Emulation,
     Endpoint,
     Footprint,
@@ -299,6 +300,12 @@ def test_a_dps_that_ends_at_once_shows_its_log(net: Emulation) -> None:
     dps = net.add_dps(command=["sh", "-c", "echo no store here >&2; exit 3"])
     with pytest.raises(CommandError, match="dps: sh ended with status 3: no store here"):
         dps.start()
+
+
+def test_a_dps_that_never_is_ready_shows_its_log(net: Emulation) -> None:
+    dps = net.add_dps(command=["sh", "-c", "echo waiting for the store; exec sleep 60"])
+    with pytest.raises(DeadlineError, match=r"dps ready: not within 0.3 s; its log ends: waiting for the store"):
+        dps.start(deadline=0.3)
 
 
 def test_the_dps_and_the_servers_reach_each_other(net: Emulation, tmp_path: Path) -> None:
