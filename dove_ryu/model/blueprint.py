@@ -47,6 +47,10 @@ class BlueprintError(ValueError):
         self.problems = problems
 
 
+class VniTaken(BlueprintError):
+    """The VNI that a blueprint asks for is another network's."""
+
+
 @dataclass(frozen=True, slots=True)
 class ActionPlan:
     """An action as the blueprint declares it; see :class:`dove_ryu.model.entities.PolicyAction`."""
@@ -116,32 +120,35 @@ def parse(document: object) -> Blueprint:
     return blueprint
 
 
-def check_infrastructure(
-    blueprint: Blueprint,
-    appliances: Mapping[str, Appliance],
-    network_of_vni: Callable[[int], NetworkTables | None] = lambda _: None,
-) -> None:
-    """See that the provider can give what *blueprint*, which is right in itself, asks for.
+def check_vni(blueprint: Blueprint, network_of_vni: Callable[[int], NetworkTables | None]) -> None:
+    """See that the VNI that *blueprint* asks for is free or its own network's.
 
-    :param appliances: those that are registered, by name.
-    :param network_of_vni: who has a VNI, as :meth:`dove_ryu.model.world.World.network_of_vni` says.
-    :raises BlueprintError: when an action that a policy uses has no appliance behind it (F6), or the VNI is
-        another network's.
+    :param network_of_vni: who has a VNI: :meth:`dove_ryu.model.world.World.network_of_vni`.
+    :raises VniTaken: when another network has it.
     """
-    problems = []
     holder = None if blueprint.vni is None else network_of_vni(blueprint.vni)
     if holder is not None and holder.name != blueprint.network:
         message = f"{blueprint.vni} belongs to network '{holder.name}'; leave it out to have one allocated"
-        problems.append(Problem("vni", message))
+        raise VniTaken(Problem("vni", message))
+
+
+def check_infrastructure(blueprint: Blueprint, appliances: Mapping[str, Appliance]) -> None:
+    """See that an appliance stands behind every action that a policy of *blueprint* uses (F6).
+
+    :param appliances: those that are registered, by name.
+    :raises BlueprintError: with every action of a policy that has none.
+    """
     lacking = {
         action.name: _lack(action)
         for action in blueprint.actions
         if action.kind not in BUILT_IN_KINDS and action.appliance not in appliances
     }
-    for index, policy in enumerate(blueprint.policies):
-        for position, name in enumerate(policy.actions):
-            if name in lacking:
-                problems.append(Problem(f"policies[{index}].actions[{position}]", lacking[name]))
+    problems = [
+        Problem(f"policies[{index}].actions[{position}]", lacking[name])
+        for index, policy in enumerate(blueprint.policies)
+        for position, name in enumerate(policy.actions)
+        if name in lacking
+    ]
     if problems:
         raise BlueprintError(*problems)
 

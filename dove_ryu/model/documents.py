@@ -122,7 +122,7 @@ def document_of(entity: Entity) -> Document:
                 "encap_types": [encapsulation.value for encapsulation in entity.encap_types],
                 "ovsdb": entity.ovsdb,
             }
-        case Appliance():
+        case _:
             return {"location": entity.location}
 
 

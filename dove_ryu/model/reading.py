@@ -115,7 +115,8 @@ class Part:
         options = list(options)
         if isinstance(self.value, str) and self.value in options:
             return self.value
-        self._expected(" or ".join(options), suggestion(self.value, options).removeprefix("; "))
+        hint = suggestion(self.value, options) if isinstance(self.value, str) else ""
+        self._expected(" or ".join(options), hint.removeprefix("; "))
         return default
 
     def address(self, canonical: Callable[[object], str]) -> str:
@@ -148,8 +149,9 @@ class Part:
 
 def suggestion(name: object, known: Iterable[str]) -> str:
     """``; did you mean 'app'?`` where something known resembles *name*, else nothing."""
-    close = difflib.get_close_matches(str(name), list(known), n=1)
-    return f"; did you mean '{close[0]}'?" if close else ""
+    spelled = {each.lower(): each for each in known}
+    close = difflib.get_close_matches(str(name).lower(), spelled, n=1)
+    return f"; did you mean '{spelled[close[0]]}'?" if close else ""
 
 
 def _described(value: object) -> str:

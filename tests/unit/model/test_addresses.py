@@ -1,0 +1,65 @@
+"""One spelling for each address."""
+
+from collections.abc import Callable
+
+import pytest
+
+from dove_ryu.model.addresses import (
+    BadAddress,
+    canonical_interface,
+    canonical_ip,
+    canonical_mac,
+    canonical_prefix,
+    is_ipv6,
+    link_local,
+    packed,
+)
+
+
+@pytest.mark.parametrize(
+    ("canonical", "text", "expected"),
+    [
+        (canonical_mac, "02-00-5E-00-00-01", "02:00:5e:00:00:01"),
+        (canonical_mac, "0200.5e00.0001", "02:00:5e:00:00:01"),
+        (canonical_ip, "10.0.0.1", "10.0.0.1"),
+        (canonical_ip, "2001:DB8:0:0::1", "2001:db8::1"),
+        (canonical_prefix, "0.0.0.0/0", "0.0.0.0/0"),
+        (canonical_prefix, "FD00:0::/64", "fd00::/64"),
+        (canonical_interface, "10.0.0.1/24", "10.0.0.1/24"),
+        (canonical_interface, "FD00:0::1/64", "fd00::1/64"),
+    ],
+)
+def test_spellings(canonical: Callable[[object], str], text: str, expected: str) -> None:
+    assert canonical(text) == expected
+    assert canonical(expected) == expected
+
+
+@pytest.mark.parametrize(
+    ("canonical", "text", "message"),
+    [
+        (canonical_mac, "02:00", "'02:00' is no MAC address; write it like '02:00:00:00:00:01'"),
+        (canonical_mac, 7, "7 is no MAC address"),
+        (canonical_mac, "33:33:00:00:00:01", "'33:33:00:00:00:01' is a group address"),
+        (canonical_mac, "00:00:00:00:00:00", "'00:00:00:00:00:00' is no endpoint's MAC address"),
+        (canonical_ip, "10.0.0", "'10.0.0' is no IP address; write it like '10.0.0.1' or 'fd00::1'"),
+        (canonical_ip, 7, "7 is no IP address"),
+        (canonical_ip, "224.0.0.1", "'224.0.0.1' is not an address that one endpoint can have"),
+        (canonical_ip, "::", "'::' is not an address"),
+        (canonical_ip, "255.255.255.255", "'255.255.255.255' is not an address"),
+        (canonical_prefix, "10.0.0.1/24", "'10.0.0.1/24' has bits beyond its length; did you mean '10.0.0.0/24'?"),
+        (canonical_prefix, "10.0.0.0", "'10.0.0.0' is no prefix"),
+        (canonical_prefix, 7, "7 is no prefix"),
+        (canonical_interface, "ff02::1/64", "'ff02::1' is not an address"),
+    ],
+)
+def test_what_is_no_address_is_told(canonical: Callable[[object], str], text: object, message: str) -> None:
+    with pytest.raises(BadAddress) as refused:
+        canonical(text)
+    assert str(refused.value).startswith(message)
+
+
+def test_addresses_on_the_wire() -> None:
+    assert packed("10.0.0.1") == bytes([10, 0, 0, 1])
+    assert packed("fd00::1") == bytes([0xFD, *[0] * 14, 1])
+    assert [is_ipv6("fd00::/64"), is_ipv6("10.0.0.0/8")] == [True, False]
+    assert link_local("02:00:00:00:00:01") == "fe80::ff:fe00:1"

@@ -1,0 +1,199 @@
+"""What a blueprint changes: all that differs, nothing else, and tracking numbers exactly where a cache would err."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dove_ryu.model.amendment import HIGHEST_NUMBER, Exhausted, Numbers, amend, remove
+from dove_ryu.model.blueprint import (
+    HIGHEST_VNI,
+    ActionPlan,
+    Blueprint,
+    EndpointPlan,
+    PolicyPlan,
+    blueprint_of,
+    parse,
+    render,
+)
+from dove_ryu.model.entities import Endpoint, Learned, Location, Policy, Verdict
+from dove_ryu.model.world import Change, NetworkTables, World
+
+from .worlds import Numbered, blueprints, entities_of, world_of
+
+
+def numbered(tables: NetworkTables) -> dict[Change, Numbered]:
+    """What a blueprint says of a network, by what it is."""
+    held: list[Numbered] = [] if tables.network is None else [tables.network]
+    for table in (tables.domains, tables.actions, tables.policies, tables.declared):
+        held += table.values()
+    return {Change.gone(entity): entity for entity in held}
+
+
+def unordered(blueprint: Blueprint) -> Blueprint:
+    return replace(
+        blueprint,
+        domains=tuple(sorted(blueprint.domains)),
+        actions=tuple(sorted(blueprint.actions, key=lambda each: each.name)),
+        policies=tuple(sorted(blueprint.policies, key=lambda each: each.name)),
+        endpoints=tuple(sorted(blueprint.endpoints, key=lambda each: each.name)),
+    )
+
+
+def built(*steps: Blueprint, numbers: Numbers | None = None) -> NetworkTables:
+    """The tables after blueprints were applied one after the other."""
+    world, numbers = World(), numbers or Numbers()
+    for step in steps:
+        for change in amend(world.network(step.network), step, numbers):
+            world.apply(change)
+    tables = world.network(steps[-1].network)
+    assert tables is not None
+    return tables
+
+
+@given(blueprints())
+def test_a_new_network_is_what_its_blueprint_says(blueprint) -> None:
+    tables = built(blueprint)
+    assert tables.network is not None
+    assert blueprint_of(tables) == replace(blueprint, vni=tables.network.vni)
+    assert parse(render(tables)) == blueprint_of(tables)
+    held = numbered(tables).values()
+    assert len({entity.number for entity in held}) == len(held)
+    assert {policy.tracking for policy in tables.policies.values()} == {1}
+
+
+@given(blueprints(), blueprints())
+def test_a_network_becomes_what_its_next_blueprint_says(old, new) -> None:
+    numbers = Numbers()
+    start = built(old, numbers=numbers)
+    before = numbered(start)
+    first_fresh = numbers.next_number
+    tables = built(old, new)
+    after = numbered(tables)
+    assert start.network is not None
+    assert tables.network is not None
+    assert unordered(blueprint_of(tables)) == unordered(replace(new, vni=tables.network.vni))
+    assert tables.network.vni == (new.vni or start.network.vni)
+    for identity, entity in after.items():
+        assert entity.number == before[identity].number if identity in before else entity.number >= first_fresh
+
+
+@given(blueprints(), blueprints())
+def test_the_same_blueprint_again_changes_nothing(old, new) -> None:
+    numbers = Numbers()
+    tables = built(old, new, numbers=numbers)
+    given_out = numbers.document()
+    assert amend(tables, new, numbers) == amend(tables, blueprint_of(tables), numbers) == []
+    assert numbers.document() == given_out
+
+
+@given(blueprints(), blueprints())
+def test_a_tracking_number_rises_by_one_exactly_when_the_policy_changes(old, new) -> None:
+    def meaning(blueprint: Blueprint) -> dict[str, object]:
+        actions = {plan.name: plan for plan in blueprint.actions}
+        said = {
+            plan.name: (plan.ttl, [(name, actions.get(name)) for name in plan.actions]) for plan in blueprint.policies
+        }
+        return {**said, "default": (blueprint.verdict_ttl, blueprint.verdict)}
+
+    before, after = meaning(old), meaning(new)
+    for name, policy in built(old, new).policies.items():
+        assert policy.tracking == 1 + (name in before and before[name] != after[name])
+
+
+@given(blueprints(), st.lists(entities_of("blue"), max_size=5))
+def test_removing_a_network_leaves_but_what_its_ports_say(blueprint, others) -> None:
+    world = world_of([*amend(None, blueprint, Numbers()), *map(Change.put, others)])
+    said = {entity for entity in world.tables["blue"].locations.values() if entity.observed}
+    for change in remove(world.tables["blue"]):
+        world.apply(change)
+    left = world.tables.get("blue")
+    assert said == (set() if left is None else set(left.locations.values()))
+    assert left is None or not (numbered(left) or left.learned)
+
+
+SHOP = Blueprint(
+    "shop",
+    domains=("lb", "app"),
+    actions=(ActionPlan("fw", "firewall", "FW-1"), ActionPlan("zip", "compression", "Z")),
+    policies=(PolicyPlan("lb", "app", ("fw", "accept")), PolicyPlan("app", "lb", ("accept",))),
+    endpoints=(EndpointPlan("web1", "app", ("02:00:00:00:00:01",)), EndpointPlan("web2", "app")),
+)
+
+
+def edited(**fields) -> list[str]:
+    """What changes in SHOP, by keys."""
+    tables = built(SHOP)
+    changes = amend(tables, replace(SHOP, **fields), Numbers({"next_number": 100}))
+    return [f"{'-' if each.entity is None else '+'} {each.kind.__name__} {each.name}" for each in changes]
+
+
+def test_only_what_differs_changes() -> None:
+    assert edited() == []
+    assert edited(vni=9) == ["+ VirtualNetwork shop"]
+    assert edited(verdict=Verdict.ALLOW) == ["+ Policy default"]
+    assert edited(domains=("lb", "app", "db")) == ["+ PolicyDomain db"]
+    assert edited(endpoints=(replace(SHOP.endpoints[0], domain="lb"),)) == ["+ Endpoint web1", "- Endpoint web2"]
+    assert edited(policies=SHOP.policies[:1]) == ["- Policy app>lb"]
+
+
+def test_an_action_that_changes_changes_the_policies_that_name_it() -> None:
+    firewall = replace(SHOP.actions[0], config="strict")
+    assert edited(actions=(firewall, SHOP.actions[1])) == ["+ PolicyAction fw", "+ Policy lb>app"]
+    assert edited(actions=(SHOP.actions[0], replace(SHOP.actions[1], kind="ids"))) == ["+ PolicyAction zip"]
+
+
+def test_with_an_endpoint_goes_what_is_known_of_it_but_not_what_its_port_says() -> None:
+    tables = built(SHOP)
+    for name, observed in (("web1", True), ("web2", False), ("soon", False)):
+        tables.locations[name] = Location("shop", name, 1, "tap0", observed=observed)
+        tables.learned[name] = Learned("shop", name)
+    changes = amend(tables, replace(SHOP, endpoints=()), Numbers())
+    assert [(each.kind, each.name) for each in changes] == [
+        (Endpoint, "web1"),
+        (Endpoint, "web2"),
+        (Location, "web2"),
+        (Learned, "web1"),
+        (Learned, "web2"),
+    ]
+
+
+def test_a_policy_that_comes_back_is_a_new_one() -> None:
+    without = replace(SHOP, policies=SHOP.policies[1:])
+    changed = replace(SHOP, policies=(replace(SHOP.policies[0], ttl=5), SHOP.policies[1]))
+    numbers = [built(*steps).policies["lb>app"].number for steps in ([SHOP], [SHOP, without, SHOP])]
+    assert numbers[0] < numbers[1]
+    tracking = [built(*steps).policies["lb>app"].tracking for steps in ([SHOP, changed, SHOP], [SHOP, without, SHOP])]
+    assert tracking == [3, 1]
+
+
+def test_a_default_policy_that_is_lost_denies_and_is_put_back() -> None:
+    tables = built(SHOP)
+    del tables.policies["default"]
+    assert blueprint_of(tables).verdict is Verdict.DENY
+    (change,) = amend(tables, SHOP, Numbers({"next_number": 100}))
+    assert change.entity == Policy("shop", None, None, 100, ("deny",))
+
+
+def test_vnis_go_round_and_skip_those_in_use() -> None:
+    taken = {1, 3, HIGHEST_VNI}
+    numbers = Numbers(vni_taken=taken.__contains__)
+    assert [numbers.vni(), numbers.vni()] == [2, 4]
+    assert numbers.document() == {"next_number": 1, "next_vni": 5}
+    last = Numbers({"next_number": 1, "next_vni": HIGHEST_VNI - 1}, taken.__contains__)
+    assert [last.vni(), last.vni()] == [HIGHEST_VNI - 1, 2]
+    network = built(replace(SHOP, vni=3), numbers=numbers).network
+    assert network is not None
+    assert network.vni == 3
+    assert numbers.next_vni == 5
+
+
+def test_numbers_end(monkeypatch) -> None:
+    numbers = Numbers({"next_number": HIGHEST_NUMBER, "next_vni": 1}, lambda vni: True)
+    assert numbers.number() == HIGHEST_NUMBER
+    with pytest.raises(Exhausted, match="all 268435455 numbers have been given out"):
+        numbers.number()
+    monkeypatch.setattr("dove_ryu.model.amendment.HIGHEST_VNI", 99)
+    with pytest.raises(Exhausted, match="all 99 VNIs are in use; delete a network"):
+        numbers.vni()

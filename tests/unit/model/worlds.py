@@ -1,0 +1,210 @@
+"""Random entities and blueprints from few names and few addresses, so that they meet; and a world as plain text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+from hypothesis import strategies as st
+
+from dove_ryu.model.addresses import is_mac
+from dove_ryu.model.blueprint import ActionPlan, Blueprint, EndpointPlan, PolicyPlan
+from dove_ryu.model.documents import entry_of
+from dove_ryu.model.entities import (
+    Appliance,
+    DSwitch,
+    Encapsulation,
+    Endpoint,
+    Entity,
+    Gateway,
+    Learned,
+    Location,
+    Policy,
+    PolicyAction,
+    PolicyDomain,
+    Service,
+    Verdict,
+    VirtualNetwork,
+)
+from dove_ryu.model.world import Change, NetworkTables, World
+
+NETWORKS = ("blue", "red")
+DOMAINS = ("app", "db", "web")
+ACTIONS = ("fw", "ids", "pass", "stop")
+ENDPOINTS = ("a1", "b2", "c3", "d4")
+MACS = tuple(f"02:00:00:00:00:0{number}" for number in range(1, 6))
+IPS = ("10.0.0.1", "10.0.0.2", "10.0.1.1", "192.0.2.7", "fd00::1", "fd00::2", "fd00:0:0:1::1")
+PREFIXES = ("0.0.0.0/0", "10.0.0.0/8", "10.0.0.0/24", "10.0.0.2/32", "::/0", "fd00::/64")
+VNIS = (1, 2, 3)
+DPIDS = (1, 0xD0)
+
+Numbered = VirtualNetwork | PolicyDomain | PolicyAction | Policy | Endpoint
+"""What a blueprint says."""
+
+network_names = st.sampled_from(NETWORKS)
+numbers = st.integers(1, 1 << 20)
+macs = st.lists(st.sampled_from(MACS), max_size=2, unique=True).map(tuple)
+ips = st.lists(st.sampled_from(IPS + PREFIXES), max_size=3, unique=True).map(tuple)
+single_ips = st.lists(st.sampled_from(IPS), max_size=2, unique=True).map(tuple)
+gateways = st.lists(
+    st.builds(Gateway, st.sampled_from(("02:5e:00:00:00:01", "02:5e:00:00:00:02")), st.just(("10.0.9.1/24",))),
+    max_size=1,
+).map(tuple)
+
+
+def number_of(*path: object) -> int:
+    """A number of one's own for everything that can be generated."""
+    return 1 + sorted(ALL_PATHS).index(tuple(map(str, path)))
+
+
+ALL_PATHS = [
+    *((network, "network") for network in NETWORKS),
+    *((network, "domain", name) for network in NETWORKS for name in DOMAINS),
+    *((network, "action", name) for network in NETWORKS for name in ACTIONS),
+    *((network, "policy", f"{one}>{other}") for network in NETWORKS for one in DOMAINS for other in DOMAINS),
+    *((network, "policy", "None>None") for network in NETWORKS),
+    *((network, "endpoint", name) for network in NETWORKS for name in ENDPOINTS),
+]
+
+
+@st.composite
+def entities_of(draw: st.DrawFn, network: str) -> Entity:
+    """Any entity of a network."""
+    kind = draw(st.sampled_from((VirtualNetwork, PolicyDomain, PolicyAction, Policy, Endpoint, Location, Learned)))
+    endpoint = draw(st.sampled_from(ENDPOINTS))
+    domain = draw(st.sampled_from(DOMAINS))
+    if kind is VirtualNetwork:
+        number = number_of(network, "network")
+        return VirtualNetwork(network, number, draw(st.sampled_from(VNIS)), Service.L3, draw(gateways))
+    if kind is PolicyDomain:
+        return PolicyDomain(network, domain, number_of(network, "domain", domain))
+    if kind is PolicyAction:
+        name = draw(st.sampled_from(ACTIONS))
+        kinds = st.sampled_from(("accept", "deny", "firewall"))
+        return PolicyAction(
+            network, name, number_of(network, "action", name), draw(kinds), draw(st.none() | st.just("X"))
+        )
+    if kind is Policy:
+        pairs = st.tuples(st.just(domain), st.sampled_from(DOMAINS)) | st.just((None, None))
+        source, destination = draw(pairs)
+        number = number_of(network, "policy", f"{source}>{destination}")
+        actions = draw(st.lists(st.sampled_from((*ACTIONS, "accept", "accept", "deny")), max_size=3).map(tuple))
+        return Policy(network, source, destination, number, actions, draw(st.integers(0, 9)), draw(st.integers(1, 9)))
+    if kind is Endpoint:
+        number = number_of(network, "endpoint", endpoint)
+        return Endpoint(network, endpoint, number, domain, draw(macs), draw(ips), draw(st.booleans()))
+    if kind is Learned:
+        return Learned(network, endpoint, draw(macs), draw(single_ips))
+    ports = st.sampled_from(("tap0", "tap1"))
+    return Location(network, endpoint, draw(st.sampled_from(DPIDS)), draw(ports), draw(numbers), draw(st.booleans()))
+
+
+dswitches = st.builds(
+    DSwitch,
+    st.sampled_from(DPIDS),
+    st.sampled_from(("", "host1")),
+    st.sampled_from(((), ("192.0.2.1",), ("192.0.2.1", "2001:db8::1"))),
+    st.lists(st.sampled_from(Encapsulation), unique=True).map(tuple),
+    st.none() | st.just("tcp:192.0.2.1:6640"),
+)
+appliances = st.builds(Appliance, st.sampled_from(("X", "Y")), st.sampled_from(("9.2.5.1", "9.2.5.4")))
+entities = st.one_of(network_names.flatmap(entities_of), network_names.flatmap(entities_of), dswitches, appliances)
+changes = st.builds(lambda entity, there: (Change.put if there else Change.gone)(entity), entities, st.booleans())
+
+
+def world_of(history: Iterable[Change]) -> World:
+    """A world that was told *history*."""
+    world = World()
+    for change in history:
+        world.apply(change)
+    return world
+
+
+def dump(world: World) -> str:
+    """All that a world holds and answers, in one order."""
+    lines = [f"{dpid:x} {dswitch}" for dpid, dswitch in sorted(world.dswitches.items())]
+    lines += [f"{name} {appliance}" for name, appliance in sorted(world.appliances.items())]
+    lines += [
+        f"hosted at {dpid:x}: {[(at.name, sorted(at.hosted[dpid])) for at in world.hosted(dpid)]}" for dpid in DPIDS
+    ]
+    for vni in VNIS:
+        holder = world.network_of_vni(vni)
+        lines.append(f"vni {vni}: {None if holder is None else holder.name}")
+    lines.append(f"networks {[tables.name for tables in world.networks()]}")
+    for name in sorted(world.tables):
+        lines += _dump_tables(world.tables[name])
+    return "\n".join(lines)
+
+
+def _dump_tables(tables: NetworkTables) -> list[str]:
+    lines = [f"{tables.name}: {tables.network} hosts {sorted(tables.hosts())}"]
+    for table in (
+        tables.domains,
+        tables.actions,
+        tables.policies,
+        tables.endpoints,
+        tables.declared,
+        tables.learned,
+        tables.locations,
+    ):
+        lines += [f"{name} {entity}" for name, entity in sorted(table.items())]
+    for address in (*MACS, *IPS, "10.0.0.77", "fd00::77"):
+        owner = tables.owner(address)
+        lines.append(f"{address} is at {None if owner is None else owner.name}")
+    for number in range(1, len(ALL_PATHS) + 1):
+        lines.append(f"{number}: {tables.domain_of_number(number)} {tables.endpoint_of_number(number)}")
+    return lines
+
+
+@st.composite
+def blueprints(draw: st.DrawFn, network: str = "blue") -> Blueprint:
+    """Any right blueprint."""
+    service = draw(st.sampled_from(Service))
+    domains = tuple(draw(st.permutations(DOMAINS)))[: draw(st.integers(1, 3))]
+    names = tuple(draw(st.permutations(ACTIONS)))[: draw(st.integers(0, 4))]
+    plans = st.sampled_from((("accept", None, ""), ("deny", None, "x"), ("firewall", "X", "a"), ("firewall", "Y", "a")))
+    actions = tuple(ActionPlan(name, *draw(plans)) for name in names)
+    pairs = draw(st.lists(st.tuples(*[st.sampled_from(domains)] * 2), unique=True, max_size=4))
+    sequences = st.lists(st.sampled_from((*names, "accept", "deny")), min_size=1, max_size=3).map(tuple)
+    ttls = st.sampled_from((0, 300, 65535))
+    hosts = tuple(draw(st.permutations(ENDPOINTS)))[: draw(st.integers(0, 4))]
+    return Blueprint(
+        network,
+        draw(st.none() | st.sampled_from(VNIS)),
+        service,
+        draw(st.sampled_from(Verdict)),
+        draw(ttls),
+        draw(gateways) if service is Service.L3 else (),
+        domains,
+        actions,
+        tuple(PolicyPlan(one, other, draw(sequences), draw(ttls)) for one, other in pairs),
+        tuple(
+            EndpointPlan(name, draw(st.sampled_from(domains)), macs, ips, draw(st.booleans()))
+            for name, (macs, ips) in zip(hosts, draw(shares(len(hosts))), strict=True)
+        ),
+    )
+
+
+@st.composite
+def shares(draw: st.DrawFn, count: int) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
+    """MAC and IP addresses dealt out to some, each address to one at most."""
+    dealt = [draw(st.integers(0, count)) for _ in (*MACS, *IPS, *PREFIXES)]
+    held = list(zip((*MACS, *IPS, *PREFIXES), dealt, strict=True))
+    return [
+        (
+            tuple(address for address, holder in held if holder == one and is_mac(address)),
+            tuple(address for address, holder in held if holder == one and not is_mac(address)),
+        )
+        for one in range(count)
+    ]
+
+
+def through_store(changes: Iterable[Change]) -> dict[str, str]:
+    """What a store keeps of changes: JSON text by key."""
+    kept: dict[str, str] = {}
+    for change in changes:
+        key, document = entry_of(change)
+        kept.pop(key, None)
+        if document is not None:
+            kept[key] = json.dumps(document)
+    return kept
