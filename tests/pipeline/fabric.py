@@ -55,6 +55,7 @@ class Fabric:
 
     def send(self, port: str, frame: bytes) -> dict[str, list[bytes]]:
         """Let *frame* come in at *port*; what comes out, by port, once every question is answered."""
+        self.ovs.appctl("revalidator/purge")  # what the datapath remembers of former flows lags behind them a little
         self.ovs.receive(port, frame.hex())
         self._settle()
         return {name: frames for name in self._ports if (frames := self._sent(name))}
