@@ -120,24 +120,22 @@ def parse(document: object) -> Blueprint:
     return blueprint
 
 
-def check_vni(blueprint: Blueprint, network_of_vni: Callable[[int], NetworkTables | None]) -> None:
-    """See that the VNI that *blueprint* asks for is free or its own network's.
+def check_infrastructure(
+    blueprint: Blueprint,
+    appliances: Mapping[str, Appliance],
+    network_of_vni: Callable[[int], NetworkTables | None],
+) -> None:
+    """See that the provider has what *blueprint*, which is right in itself, asks for.
 
+    :param appliances: those that are registered, by name.
     :param network_of_vni: who has a VNI: :meth:`dove_ryu.model.world.World.network_of_vni`.
-    :raises VniTaken: when another network has it.
+    :raises VniTaken: when another network has the VNI.
+    :raises BlueprintError: with every action of a policy that has no appliance behind it (F6).
     """
     holder = None if blueprint.vni is None else network_of_vni(blueprint.vni)
     if holder is not None and holder.name != blueprint.network:
         message = f"{blueprint.vni} belongs to network '{holder.name}'; leave it out to have one allocated"
         raise VniTaken(Problem("vni", message))
-
-
-def check_infrastructure(blueprint: Blueprint, appliances: Mapping[str, Appliance]) -> None:
-    """See that an appliance stands behind every action that a policy of *blueprint* uses (F6).
-
-    :param appliances: those that are registered, by name.
-    :raises BlueprintError: with every action of a policy that has none.
-    """
     lacking = {
         action.name: _lack(action)
         for action in blueprint.actions

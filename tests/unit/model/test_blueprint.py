@@ -15,7 +15,6 @@ from dove_ryu.model.blueprint import (
     PolicyPlan,
     VniTaken,
     check_infrastructure,
-    check_vni,
     document_of_blueprint,
     parse,
 )
@@ -195,6 +194,10 @@ def test_every_mistake_is_told_with_its_place(text: str, expected: str) -> None:
     assert problems_of(text) == expected
 
 
+def nobody(vni: int) -> None:
+    """No network has any VNI."""
+
+
 def chain(*actions: dict[str, Any]) -> Blueprint:
     names = [action["name"] for action in actions]
     policy = {"from": "a", "to": "a", "actions": ["accept", *names]}
@@ -212,7 +215,7 @@ def test_an_action_without_an_appliance_behind_it_is_refused_where_it_is_used() 
         {"name": "ok", "kind": "accept"},
     )
     with pytest.raises(BlueprintError) as refused:
-        check_infrastructure(blueprint, appliances)
+        check_infrastructure(blueprint, appliances, nobody)
     assert list(map(str, refused.value.problems)) == [
         (
             "policies[0].actions[1]: action 'fw' needs appliance 'FW-1', which is not registered; register it or use "
@@ -223,14 +226,14 @@ def test_an_action_without_an_appliance_behind_it_is_refused_where_it_is_used() 
             "is registered or use accept or deny"
         ),
     ]
-    check_infrastructure(chain({"name": "ids", "kind": "ids", "appliance": "IDS-1"}), appliances)
+    check_infrastructure(chain({"name": "ids", "kind": "ids", "appliance": "IDS-1"}), appliances, nobody)
 
 
 def test_a_vni_of_another_network_is_refused() -> None:
     world = world_of([Change.put(VirtualNetwork("mail", 1, 7))])
     for blueprint in (Blueprint("mail", vni=7), Blueprint("web", vni=8), Blueprint("web")):
-        check_vni(blueprint, world.network_of_vni)
+        check_infrastructure(blueprint, {}, world.network_of_vni)
     with pytest.raises(VniTaken) as refused:
-        check_vni(Blueprint("web", vni=7), world.network_of_vni)
+        check_infrastructure(Blueprint("web", vni=7), {}, world.network_of_vni)
     expected = Problem("vni", "7 belongs to network 'mail'; leave it out to have one allocated")
     assert refused.value.problems == (expected,)

@@ -86,8 +86,8 @@ Rows = list[tuple[str, ...]]
 def world() -> World:
     """Figure 4: the application of figure 1 on three servers and the edge."""
     blueprint = parse(yaml.safe_load(FIGURE_1))
-    check_infrastructure(blueprint, {appliance.name: appliance for appliance in APPLIANCES})
     world = World()
+    check_infrastructure(blueprint, {appliance.name: appliance for appliance in APPLIANCES}, world.network_of_vni)
     infrastructure: list[Entity] = [
         *APPLIANCES,
         *(DSwitch(number, encap_ips=(f"10.0.0.{number}",)) for number in range(1, 5)),
