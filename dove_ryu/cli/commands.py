@@ -1,0 +1,234 @@
+"""The commands: each reads its arguments, asks the DPS, hands the answer to who shows it, and returns how it ended."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+
+from dove_ryu.cli import completion, drawing, files, screen, tables
+from dove_ryu.cli.client import Client, located
+from dove_ryu.cli.errors import Exit, Failure, Refused
+from dove_ryu.cli.kinds import BLUEPRINTS, DSWITCHES, Kind, kind_called
+
+DEFAULT_URL = "http://127.0.0.1:8080"
+
+
+class Dove(click.Group):
+    """Click's group, but for Ctrl-C: click would end the line that ``^C`` stands on, and call it an error."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was asked for."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            ctx.exit(Exit.INTERRUPTED)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line; what went wrong is on standard error.
+
+    :returns: the exit code.
+    """
+    try:
+        code = dove.main(list(arguments), prog_name="dove", standalone_mode=False) or Exit.DONE
+        sys.stdout.flush()  # here, where a closed pipe can still be answered for
+    except Failure as failure:
+        screen.complain(*failure.reasons)
+        code = failure.code
+    except click.ClickException as error:
+        screen.complain(_usage(error))
+        code = Exit.USAGE
+    except BrokenPipeError:
+        screen.forget()
+        code = Exit.DONE
+    return int(code)
+
+
+def _usage(error: click.ClickException) -> str:
+    """Click's own message in our one line."""
+    reason = error.format_message().removesuffix(".").replace("\n", " ")
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    asked = context.command_path if context is not None else "dove"
+    return f"{reason[:1].lower()}{reason[1:]}; see `{asked} --help`"
+
+
+def _kind(_context: click.Context, _parameter: click.Parameter, name: str) -> Kind:
+    return kind_called(name)
+
+
+FILES = click.option(
+    "-f",
+    "--file",
+    "names",
+    metavar="FILE",
+    multiple=True,
+    required=True,
+    type=click.Path(allow_dash=True),
+    help="A file of blueprints; '-' is the standard input. May be given several times.",
+)
+KIND = click.argument("kind", callback=_kind, shell_complete=completion.kinds)
+NETWORK = click.option(
+    "-n", "--network", metavar="NET", shell_complete=completion.networks, help="Within this network."
+)
+
+
+@click.group(cls=Dove, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="dove_ryu", message="dove %(version)s")
+@click.option(
+    "--url", envvar="DOVE_URL", show_envvar=True, default=DEFAULT_URL, show_default=True, help="Where the DPS is."
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    default=30.0,
+    show_default=True,
+    help="How long to wait for an answer.",
+)
+@click.pass_context
+def dove(context: click.Context, url: str, timeout: float) -> None:
+    """Virtual networks by blueprint: say what shall be, see what is, ask why."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help(), err=True)
+        context.exit(Exit.USAGE)
+    context.obj = context.with_resource(Client(url, timeout))
+
+
+@dove.command()
+@FILES
+@click.option("--dry-run", is_flag=True, help="Print the same and change nothing.")
+@click.pass_obj
+def apply(client: Client, names: tuple[str, ...], dry_run: bool) -> Exit:
+    """Make networks what their blueprints say; print what changed.
+
+    A blueprint says all of its network: what it leaves out is removed.
+    """
+
+    def put(blueprint: files.Blueprint, progress: str) -> Exit:
+        changes = _put(client, blueprint, dry_run)
+        drawing.changes(blueprint.network, changes, progress, dry_run)
+        return Exit.DONE
+
+    return _for_each(names, put)
+
+
+@dove.command()
+@FILES
+@click.pass_obj
+def diff(client: Client, names: tuple[str, ...]) -> Exit:
+    """Show in what the networks differ from their blueprints. Exit code 1: they do."""
+
+    def compare(blueprint: files.Blueprint, _progress: str) -> Exit:
+        changes = _put(client, blueprint, dry_run=True)
+        drawing.differences(blueprint.network, blueprint.source, changes)
+        return Exit.DIFFERENT if changes else Exit.DONE
+
+    return _for_each(names, compare)
+
+
+def _for_each(names: tuple[str, ...], work: Callable[[files.Blueprint, str], Exit]) -> Exit:
+    """Do *work* on every blueprint of the files; one that is refused does not hold up the others.
+
+    All files are read before the first is sent.
+
+    :returns: the highest of the codes.
+    """
+    blueprints = files.read(names)
+    worst = Exit.DONE
+    for number, blueprint in enumerate(blueprints, 1):
+        progress = f"{number} of {len(blueprints)}" if len(blueprints) > 1 else ""
+        try:
+            worst = max(worst, work(blueprint, progress))
+        except Refused as refusal:
+            sys.stdout.flush()  # the lines come in order where both streams lead to one place
+            screen.complain(*_in_file(refusal, blueprint))
+            worst = max(worst, refusal.code)
+    return worst
+
+
+def _put(client: Client, blueprint: files.Blueprint, dry_run: bool) -> list[dict[str, Any]]:
+    """Put *blueprint*, or only ask what that would change."""
+    parameters = {"dry_run": "true"} if dry_run else {}
+    answer = client.put("networks", blueprint.network, "blueprint", value=blueprint.document, **parameters)
+    changes: list[dict[str, Any]] = answer["changes"]
+    return changes
+
+
+def _in_file(refusal: Refused, blueprint: files.Blueprint) -> list[str]:
+    """The reasons of a refusal, each with the line that it is about."""
+    if not refusal.problems:
+        return [f"{blueprint.where()}: network '{blueprint.network}': {reason}" for reason in refusal.reasons]
+    return [f"{blueprint.where(place)}: {located(place, reason)}" for place, reason in refusal.problems]
+
+
+@dove.command()
+@KIND
+@click.argument("name", required=False, shell_complete=completion.names)
+@NETWORK
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["table", "wide", "json", "yaml"]),
+    default="table",
+    show_default=True,
+    help="How to print it; json and yaml are what REST returns.",
+)
+@click.pass_obj
+def get(client: Client, kind: Kind, name: str | None, network: str | None, output: str) -> None:
+    """Show the objects of a KIND, or the one called NAME.
+
+    KIND is networks, dswitches or, with -n, domains, actions, policies, endpoints; also in the singular, or short.
+    `get blueprint NET` prints a network as the file that `apply` would take.
+    """
+    found = client.get(*kind.path(network, *([] if name is None else [name])))
+    if output == "json":
+        screen.as_json(found)
+    elif output == "yaml" or kind is BLUEPRINTS:
+        screen.as_yaml(found)
+    else:
+        tables.show(kind, found if name is None else [found], wide=output == "wide")
+
+
+@dove.command()
+@KIND
+@click.argument("name", shell_complete=completion.names)
+@NETWORK
+@click.pass_obj
+def delete(client: Client, kind: Kind, name: str, network: str | None) -> None:
+    """Delete the object of a KIND that is called NAME.
+
+    What others still refer to is not deleted; the message says who does.
+    """
+    client.delete(*kind.path(network, name))
+    screen.say(f"{kind.singular} '{name}' deleted" + (f" from network '{network}'" if kind.within_network else ""))
+
+
+@dove.command()
+@click.option(
+    "-n", "--network", metavar="NET", required=True, shell_complete=completion.networks, help="In this network."
+)
+@click.argument("source", metavar="SRC", shell_complete=completion.endpoints)
+@click.argument("destination", metavar="DST", shell_complete=completion.endpoints)
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.pass_obj
+def trace(client: Client, network: str, source: str, destination: str, output: str) -> None:
+    """Say what happens to a packet from endpoint SRC to endpoint or address DST, and why.
+
+    It asks the DPS and sends nothing.
+    """
+    answer = client.get("trace", network=network, source=source, destination=destination)
+    if output == "json":
+        screen.as_json(answer)
+    else:
+        drawing.trace(source, destination, answer)
+
+
+@dove.command()
+@click.pass_obj
+def status(client: Client) -> None:
+    """Show the DPS, its dSwitches and their connections."""
+    drawing.status(client.url, client.get("status"))
+    tables.show(DSWITCHES, client.get("dswitches"), wide=False)

@@ -1,0 +1,126 @@
+"""What is drawn rather than listed: changes, differences, a packet's way, the state of the DPS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby, repeat
+from typing import Any
+
+from dove_ryu.cli import screen
+from dove_ryu.cli.kinds import KINDS
+from dove_ryu.cli.tables import text
+
+Change = Mapping[str, Any]
+"""A change as REST tells it: ``sign`` is ``+``, ``-`` or ``~``, ``path`` names the object and, for ``~``, the field;
+``old`` and ``new`` are what it was and will be."""
+
+_SIGNS = {"+": screen.GOOD, "-": screen.BAD, "~": screen.WAITING}
+_SINGULAR = {kind.plural: kind.singular for kind in KINDS} | {"gateways": "gateway"}
+
+
+def changes(network: str, changed: Sequence[Change], progress: str, dry_run: bool) -> None:
+    """Draw what an ``apply`` has changed, or would change: a line for each change."""
+    count = f"{len(changed)} change{'s' * (len(changed) != 1)}" if changed else "no change"
+    said = f"{count}, not made: this is a dry run" if changed and dry_run else count
+    screen.say(f"network {network}: {said}" + (f" ({progress})" if progress else ""))
+    for change in changed:
+        was_and_is = f" {text(change['old'])} -> {text(change['new'])}" if change["sign"] == "~" else ""
+        screen.say(f"  {change['sign']} {_called(change['path'])}{was_and_is}", _SIGNS[change["sign"]])
+
+
+def differences(network: str, source: str, changed: Sequence[Change]) -> None:
+    """Draw in what a network differs from the blueprint in a file, field by field, in the manner of ``diff -u``."""
+    if not changed:
+        return
+    screen.say(f"--- network {network}", "bold")
+    screen.say(f"+++ {source}", "bold")
+    for (sign, title), members in groupby(changed, _object):
+        screen.say(f"{sign} {title}", _SIGNS[sign])
+        for change in members:
+            _sides(change)
+
+
+def _object(change: Change) -> tuple[str, str]:
+    """The sign and the object of a change; changes of fields say the field behind their object."""
+    sign, path = change["sign"], str(change["path"])
+    return sign, _called(path.rpartition(" ")[0] if sign == "~" else path)
+
+
+def _sides(change: Change) -> None:
+    """The fields of a change, those that were and those that will be."""
+    field = str(change["path"]).rpartition(" ")[2]
+    for sign, side in (("-", change["old"]), ("+", change["new"])):
+        if change["sign"] == "~":
+            screen.say(f"{sign}   {field}: {text(side)}", _SIGNS[sign])
+        elif isinstance(side, Mapping):
+            for name, value in side.items():
+                screen.say(f"{sign}   {name}: {text(value)}", _SIGNS[sign])
+
+
+def _called(path: str) -> str:
+    """``endpoints web1`` as people say it."""
+    kind, _, name = path.partition(" ")
+    return f"{_SINGULAR.get(kind, kind)} {name}"
+
+
+def trace(source: str, destination: str, answer: Mapping[str, Any]) -> None:
+    """Draw what happens to a packet: the decision, the policy, the path hop by hop, the reason."""
+    style, outcome = _outcome(answer)
+    screen.say(f"{outcome}: {source} -> {destination} in network {answer['network']}", f"bold {style}")
+    screen.say()
+    rows = [("policy", _policy(answer["policy"]))]
+    rows += zip(["path", *repeat("")], _path(destination, answer), strict=False)
+    rows += [("reason", answer["reason"])]
+    for line in screen.columns(rows):
+        screen.say(f"  {line}")
+
+
+def _outcome(answer: Mapping[str, Any]) -> tuple[str, str]:
+    """The decision in a style and in words; a packet may be allowed and still have no way."""
+    if answer["delivered"]:
+        return screen.GOOD, str(answer["decision"])
+    if answer["decision"] == "allowed":
+        return screen.WAITING, "allowed, but not delivered"
+    return screen.BAD, str(answer["decision"])
+
+
+def _policy(policy: Mapping[str, Any] | None) -> str:
+    if policy is None:
+        return "none is asked"
+    kept = f"cached for {policy['ttl']} s" if policy["ttl"] else "cached until invalidated"
+    return f"{policy['name']}, tracking {policy['tracking']}: {', '.join(policy['actions'])}; {kept}"
+
+
+def _path(destination: str, answer: Mapping[str, Any]) -> Iterator[str]:
+    """The hops, one below the other, as far as they are known."""
+    here, there = answer["source"], answer["destination"]
+    if here is not None:
+        yield from _hops(here)
+    yield from (f" | through {action}" for action in answer["path"])
+    tunnel = answer["tunnel"]
+    if tunnel is not None:
+        yield f" | {tunnel['type']} to {tunnel['remote_ip']}, VNI {tunnel['vni']}"
+    elif not answer["delivered"]:
+        yield " x goes no further"
+    if there is None:
+        yield destination
+        return
+    hops = [*_hops(there)]
+    yield from reversed(hops[:-1] if answer["delivery"] == "local" else hops)  # one dSwitch is drawn once
+
+
+def _hops(end: Mapping[str, Any]) -> Iterator[str]:
+    """An endpoint, its port and its dSwitch, from the endpoint inwards."""
+    yield f"{end['endpoint']}  domain {end['domain']}, {text(end['ips'])}"
+    dswitch = end["dswitch"]
+    if dswitch is None:
+        yield " | attached to no dSwitch"
+        return
+    name = f" {dswitch['name']}" if dswitch["name"] else ""
+    yield f" | port {end['location']['port']}"
+    yield f"dSwitch {dswitch['dpid']}{name}" + ("" if dswitch["connected"] else ", not connected")
+
+
+def status(url: str, answer: Mapping[str, Any]) -> None:
+    """Draw the state of the DPS."""
+    screen.as_yaml(dict(answer))

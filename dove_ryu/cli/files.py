@@ -1,0 +1,151 @@
+"""Blueprints in files: YAML documents, each with the line on which every part of it stands.
+
+The DPS names a mistake by its place in the document, ``policies[3].to``; who wrote the file wants the line. So a
+document is composed to YAML's nodes first, which know their lines, and from these the value is made that
+``yaml.safe_load`` would give. What YAML lets pass and nobody means (a key written twice, a date for a name) is
+refused on the way.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+
+from dove_ryu.cli.errors import BadFile
+
+STDIN = "-"
+
+_INT = "tag:yaml.org,2002:int"
+_NULL = "tag:yaml.org,2002:null"
+_PLAIN = {_INT, _NULL, *(f"tag:yaml.org,2002:{name}" for name in ("map", "seq", "str", "bool", "merge"))}
+"""What a blueprint is made of. Left out are what JSON has not, and numbers with a point, which are mostly names and
+versions that someone forgot to quote; as is a MAC address that YAML 1.1 reads as a number to the base of 60."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blueprint:
+    """A document of a file.
+
+    :ivar network: the network that it is about.
+    :ivar source: the file's name.
+    :ivar lines: the line on which each place of the document begins; the document as a whole under ``""``.
+    """
+
+    network: str
+    document: dict[str, Any]
+    source: str
+    lines: dict[str, int]
+
+    def where(self, place: str = "") -> str:
+        """Like ``shop.yaml:12``, for *place* or the nearest thing around it that is written in the file."""
+        while place not in self.lines:
+            place = place[: max(place.rfind("."), place.rfind("["), 0)]
+        return f"{self.source}:{self.lines[place]}"
+
+
+def read(names: tuple[str, ...]) -> list[Blueprint]:
+    """Every document of the files, in order.
+
+    :param names: of files; ``-`` is the standard input.
+    :raises BadFile: when a file cannot be read or sent, or two documents say the same network.
+    """
+    blueprints: dict[str, Blueprint] = {}
+    for name in names:
+        for blueprint in _documents(name):
+            other = blueprints.setdefault(blueprint.network, blueprint)
+            if other is not blueprint:
+                raise BadFile(
+                    f"{blueprint.where('network')}: network '{other.network}' is in {other.where('network')} already; "
+                    "a blueprint says all of its network, so make one of the two"
+                )
+    if not blueprints:
+        raise BadFile(f"{', '.join(map(_title, names))}: there is no blueprint in it")
+    return list(blueprints.values())
+
+
+def _documents(name: str) -> Iterator[Blueprint]:
+    source = _title(name)
+    text = _text(name, source)
+    try:
+        loader = yaml.SafeLoader(text)
+        while loader.check_node():
+            node = loader.get_node()
+            if node is not None and node.tag != _NULL:  # an empty document, as between two lines of ---
+                yield _blueprint(loader, node, source)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        reason = ", ".join(filter(None, (error.context, error.problem)))
+        raise BadFile(f"{source}:{mark.line + 1 if mark else 1}: {reason}") from None
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise BadFile(f"{source}:{line}: character U+{error.character:04X} cannot be in YAML; delete it") from None
+
+
+def _title(name: str) -> str:
+    return "standard input" if name == STDIN else name
+
+
+def _text(name: str, source: str) -> str:
+    try:
+        content = sys.stdin.buffer.read() if name == STDIN else Path(name).read_bytes()
+    except OSError as error:
+        raise BadFile(f"{source}: {error.strerror}") from None
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise BadFile(f"{source}:{line}: this is not UTF-8; save the file in that encoding") from None
+
+
+def _blueprint(loader: yaml.SafeLoader, node: yaml.Node, source: str) -> Blueprint:
+    survey = _Survey(source)
+    survey.visit(node)
+    lines = survey.lines
+    document = loader.construct_document(node)
+    if not isinstance(document, dict):
+        raise BadFile(f"{source}:{lines['']}: a blueprint is a mapping, beginning with 'network: NAME'")
+    network = document.get("network")
+    if not isinstance(network, str) or not network:
+        raise BadFile(f"{source}:{lines.get('network', lines[''])}: network: write the network's name")
+    return Blueprint(network, document, source, lines)
+
+
+class _Survey:
+    """Where everything in a document stands; what cannot be sent, or cannot be meant, is refused on the way."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.lines: dict[str, int] = {}
+
+    def visit(self, node: yaml.Node, place: str = "", around: tuple[yaml.Node, ...] = ()) -> None:
+        self.lines[place] = node.start_mark.line + 1
+        if node.tag not in _PLAIN or (node.tag == _INT and ":" in node.value):
+            kind = node.tag.rpartition(":")[2]
+            self._refuse(node, f"YAML takes this for a value of type {kind}; put text in quotes")
+        if any(node is each for each in around):
+            self._refuse(node, "this alias stands within its own anchor; write the content out")
+        if isinstance(node, yaml.SequenceNode):
+            for index, member in enumerate(node.value):
+                self.visit(member, f"{place}[{index}]", (*around, node))
+        elif isinstance(node, yaml.MappingNode):
+            self._visit_fields(node, place, (*around, node))
+
+    def _visit_fields(self, node: yaml.MappingNode, place: str, around: tuple[yaml.Node, ...]) -> None:
+        said = set()
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                self._refuse(key, "a key is a word, not a list or a mapping")
+            if key.value in said:
+                self._refuse(key, f"'{key.value}' is here a second time; leave one of them out")
+            said.add(key.value)
+            within = f"{place}.{key.value}" if place else key.value
+            self.visit(value, within, around)
+            self.lines[within] = key.start_mark.line + 1
+
+    def _refuse(self, node: yaml.Node, reason: str) -> NoReturn:
+        raise BadFile(f"{self.source}:{node.start_mark.line + 1}: {reason}")

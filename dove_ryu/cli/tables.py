@@ -1,0 +1,143 @@
+"""The tables of ``get``: for each kind, which columns, and how a cell is made of what REST returns.
+
+A cell that has nothing to say holds a dash, so that in a pipe the third word of a line is always the third column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dove_ryu.cli import screen
+from dove_ryu.cli.kinds import ACTIONS, DOMAINS, DSWITCHES, ENDPOINTS, NETWORKS, POLICIES, Kind
+
+Object = Mapping[str, Any]
+
+NOTHING = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table.
+
+    :ivar cell: makes the cell of an object.
+    :ivar wide: whether it is shown with ``-o wide`` only.
+    """
+
+    heading: str
+    cell: Callable[[Object], str]
+    wide: bool = False
+
+
+def show(kind: Kind, objects: Iterable[Object], wide: bool) -> None:
+    """Print the table of some objects of a kind."""
+    columns = [column for column in _COLUMNS[kind] if wide or not column.wide]
+    rows = [[column.cell(each) for column in columns] for each in objects]
+    screen.table([column.heading for column in columns], rows, STYLES)
+
+
+def text(value: Any) -> str:
+    """A JSON value as a cell."""
+    match value:
+        case None | "" | [] | {}:
+            return NOTHING
+        case bool():
+            return "yes" if value else "no"
+        case list():
+            return ",".join(map(str, value))
+        case _:
+            return str(value)
+
+
+def place(location: Object | None) -> str:
+    """``PORT@DPID``, for where an endpoint is."""
+    return f"{location['port']}@{location['dswitch']}" if location else NOTHING
+
+
+def _at(each: Object, path: tuple[str, ...]) -> Any:
+    """A field, or a field of a field; None where it is not there."""
+    value: Any = each
+    for key in path:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
+
+
+def _field(heading: str, *path: str, wide: bool = False) -> Column:
+    """A column that shows the field at *path*, by default the one that is called like the heading."""
+    return Column(heading, lambda each: text(_at(each, path or (heading,))), wide)
+
+
+STYLES = {
+    "up": screen.GOOD,
+    "live": screen.GOOD,
+    "connected": screen.GOOD,
+    "allow": screen.GOOD,
+    "down": screen.BAD,
+    "deny": screen.BAD,
+    "retrying": screen.WAITING,
+    NOTHING: screen.FAINT,
+}
+"""How words stand out on a terminal."""
+
+_COLUMNS: dict[Kind, tuple[Column, ...]] = {
+    NETWORKS: (
+        _field("name"),
+        _field("vni"),
+        _field("service"),
+        Column("default", lambda each: _verdict(each["default_policy"])),
+        _field("domains", "counts", "domains"),
+        _field("policies", "counts", "policies"),
+        _field("endpoints", "counts", "endpoints"),
+        _field("number", wide=True),
+        Column("gateways", lambda each: text([ip for one in each["gateways"] for ip in one["ips"]]), wide=True),
+    ),
+    DOMAINS: (
+        _field("name"),
+        Column("endpoints", lambda each: str(len(each["members"]))),
+        _field("number", wide=True),
+        _field("members", wide=True),
+    ),
+    ACTIONS: (
+        _field("name"),
+        _field("kind"),
+        _field("appliance"),
+        _field("number", wide=True),
+        _field("config", wide=True),
+    ),
+    POLICIES: (
+        _field("name"),
+        Column("actions", lambda each: text(each.get("actions") or each.get("verdict"))),
+        _field("ttl"),
+        _field("tracking"),
+        _field("number", wide=True),
+    ),
+    ENDPOINTS: (
+        _field("name"),
+        _field("domain"),
+        _field("macs"),
+        _field("ips"),
+        Column("location", lambda each: place(each["location"])),
+        _field("guard", wide=True),
+        Column("learned", lambda each: text([*each["learned"]["macs"], *each["learned"]["ips"]]), wide=True),
+        _field("number", wide=True),
+    ),
+    DSWITCHES: (
+        _field("dpid"),
+        _field("name"),
+        _field("openflow", "connections", "openflow"),
+        _field("ovsdb", "connections", "ovsdb"),
+        _field("tunnels", "encap_types"),
+        _field("addresses", "encap_ips"),
+        Column("endpoints", lambda each: str(len(each["endpoints"]))),
+        _field("reason", "connections", "reason"),
+        _field("peer", "connections", "peer", wide=True),
+        _field("registered", wide=True),
+        Column("hosts", lambda each: text([f"{one['network']}/{one['name']}" for one in each["endpoints"]]), wide=True),
+    ),
+}
+
+
+def _verdict(default: Any) -> str:
+    """The verdict of a default policy, which may be written with its time."""
+    return text(default["verdict"] if isinstance(default, Mapping) else default)
