@@ -65,12 +65,12 @@ class Fabric:
         return [str(flow) for flow in self._switch.flows()]
 
     def _settle(self) -> None:
-        """Answer packet-ins until none comes for three rounds.
+        """Answer packet-ins until none comes for five rounds.
 
         A round is a barrier, which takes a turn of the switch's main loop; so does a frame on its way up or out.
         """
         quiet, deadline = 0, time.monotonic() + DEADLINE
-        while quiet < 3:
+        while quiet < 5:
             assert time.monotonic() < deadline, "packets come up without end"
             packets = self._switch.packet_ins()
             quiet = 0 if packets else quiet + 1
