@@ -1,9 +1,9 @@
 """Every option of the program, once.
 
-An option is given on the command line, in the environment (`OS_DOVE__STORE=...`) or in a config file (`--config-file`,
-by default /etc/dove/dove.conf), in falling order of precedence; oslo.config, which Ryu uses, does the reading. The
-options that Ryu had keep their names, so that a Ryu command line goes on working; ours are in the group `dove`:
-`--dove-store` on the command line, `store` under `[dove]` in a file.
+An option is given on the command line or in a config file (`--config-file`, by default /etc/dove/dove.conf); where it
+is given twice, the last one holds. oslo.config, which Ryu uses, does the reading. The options that Ryu had keep their
+names, so that a Ryu command line goes on working; ours are in the group `dove`: `--dove-store` on the command line,
+`store` under `[dove]` in a file.
 
 The rest of the program never sees oslo.config: it takes a `Settings`, a frozen value with a default for
 everything, which a test or another program can also make by hand.
@@ -193,6 +193,10 @@ _RYUS = [
         help="TLS port to await switches on, instead of the TCP port, when --ctl-privkey and --ctl-cert are given "
         "(default: 6653)",
     ),
+    cfg.StrOpt("ctl-privkey", metavar="PEM", help="private key for switches that connect with TLS"),
+    cfg.StrOpt("ctl-cert", metavar="PEM", help="certificate for switches that connect with TLS"),
+    cfg.StrOpt("ca-certs", metavar="PEM", help="accept only switches with a certificate signed by one of these"),
+    cfg.StrOpt("ciphers", help="TLS ciphers to allow, in OpenSSL's notation (default: those of Python)"),
     cfg.StrOpt("wsapi-host", default="127.0.0.1", help="address that the REST API listens on (default: 127.0.0.1)"),
     cfg.PortOpt("wsapi-port", default=8080, help="port that the REST API listens on (default: 8080)"),
     cfg.FloatOpt(
@@ -245,6 +249,7 @@ def parse(conf: cfg.ConfigOpts, arguments: Sequence[str], version: str) -> Setti
                 default_config_dirs=[],
                 description=DESCRIPTION,
                 epilog=EXIT_CODES,
+                use_env=False,  # it would override the command line
             )
         for path in conf.config_file or []:
             _refuse_unknown_keys(path)
@@ -300,7 +305,7 @@ def settings(conf: cfg.ConfigOpts | None = None) -> Settings:
         applications=tuple(name for names in [*conf.app_lists, *conf.app] for name in names.split(","))
         or (DEFAULT_APPLICATION,),
         openflow_host=conf.ofp_listen_host,
-        openflow_port=(conf.ofp_ssl_listen_port if conf.ctl_privkey else conf.ofp_tcp_listen_port) or 6653,
+        openflow_port=_openflow_port(conf),
         openflow_tls=_tls(conf),
         rest_host=conf.wsapi_host,
         rest_port=conf.wsapi_port,
@@ -317,6 +322,12 @@ def settings(conf: cfg.ConfigOpts | None = None) -> Settings:
     )
 
 
+def _openflow_port(conf: cfg.ConfigOpts) -> int:
+    """A command that is not ours leaves the ports None where none is given. 0 is one that the kernel chooses."""
+    port = conf.ofp_ssl_listen_port if conf.ctl_privkey else conf.ofp_tcp_listen_port
+    return 6653 if port is None else int(port)
+
+
 def _tls(conf: cfg.ConfigOpts) -> TlsSettings | None:
     """Key and certificate make a pair. Ryu fell back to plain TCP when one was missing, which nobody notices."""
     if bool(conf.ctl_privkey) != bool(conf.ctl_cert):
@@ -326,8 +337,7 @@ def _tls(conf: cfg.ConfigOpts) -> TlsSettings | None:
         if conf.ca_certs:
             raise OptionError("--ctl-privkey and --ctl-cert are missing; --ca-certs is for OpenFlow over TLS")
         return None
-    ciphers = conf.ciphers if "ciphers" in conf else None  # not in Ryu 4.34
-    return TlsSettings(conf.ctl_privkey, conf.ctl_cert, conf.ca_certs, ciphers)
+    return TlsSettings(conf.ctl_privkey, conf.ctl_cert, conf.ca_certs, conf.get("ciphers"))  # no ciphers in Ryu 4.34
 
 
 def _log_level(item: str) -> tuple[str, str]:

@@ -107,7 +107,8 @@ class Datapath(framework.Datapath):
         self._half_closed_at: float | None = None
         self._failure: str | None = None
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._waiting = False
+        self._waiting = False  # only then does news need the descriptor
+        self._news = False
         self._early: list[bytes] = []
         self._next_echo = time.monotonic() + self.echo_request_interval
 
@@ -153,9 +154,9 @@ class Datapath(framework.Datapath):
 
     def _wake_up(self) -> None:
         """Let the connection's thread see what has changed. Holds the lock."""
-        if self._waiting:
-            self._waiting = False
+        if self._waiting and not self._news:
             os.eventfd_write(self._wake, 1)
+        self._news = True
 
     def _flush(self) -> None:
         """Give the kernel what it takes now. Holds the lock; an error is kept for the connection's thread."""
@@ -230,10 +231,10 @@ class Datapath(framework.Datapath):
     def _wait(self) -> None:
         """Wait for input, for room for output, for a sender's word or for the next deadline; then see to all."""
         with self._lock:
-            self._waiting = True
+            self._waiting = not self._news
+            self._news = False
             pending = len(self._out)
-            nothing_new = not self._failure and self.state != framework.DEAD_DISPATCHER
-        if nothing_new:
+        if self._waiting:
             reads = [self._wake, self.socket.fileno()] if pending <= HIGH_WATER else [self._wake]
             framework.wait(reads, [self.socket.fileno()] if pending else [], self._next_deadline(pending))
         with self._lock:

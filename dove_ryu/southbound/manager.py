@@ -236,7 +236,7 @@ def run(settings: Settings) -> None:
         manager = load(settings.applications)
         try:
             start(manager)
-            where = f"{settings.openflow_host} port {settings.openflow_port} ({'TLS' if tls else 'TCP'})"
+            where = f"{settings.openflow_host} port {listener.getsockname()[1]} ({'TLS' if tls else 'TCP'})"
             LOG.info("running %s; awaiting switches on %s", ", ".join(settings.applications), where)
             LOG.info("stopping on %s", stop_signal.wait())
         finally:
@@ -257,10 +257,10 @@ def close_connections() -> None:
 
 def leave(exit_code: int) -> int:
     """Return the exit code, or end at once where threads left by an application would keep Python from ending."""
-    left = [thread for thread in threading.enumerate() if not thread.daemon]
-    left.remove(threading.main_thread())
-    if left:
-        LOG.debug("leaving without waiting for %s", ", ".join(thread.name for thread in left))
+    ours = threading.current_thread()
+    left = [thread.name for thread in threading.enumerate() if not thread.daemon and thread is not ours]
+    if left and not framework.is_eventlet():  # greenlets end with the thread they run in
+        LOG.debug("leaving without waiting for %s", ", ".join(left))
         logging.shutdown()
         sys.stdout.flush()
         sys.stderr.flush()
