@@ -1,0 +1,103 @@
+"""One edit of a network as one commit: what it puts and deletes, and what must still be as it was read.
+
+The network's own key guards everything within it: each edit expects it at the version that was read, and puts it
+again so that its version moves. Three more keys keep what lies between networks: the allocation, from which numbers
+are drawn, one for each VNI, and the locations of endpoints, which change without any edit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from dove_ryu.model.amendment import Numbers
+from dove_ryu.model.documents import (
+    ALLOCATION_KEY,
+    Document,
+    document_of,
+    entry_of,
+    key_of_change,
+    network_key,
+    vni_key,
+)
+from dove_ryu.model.entities import Endpoint, Location, VirtualNetwork
+from dove_ryu.model.world import Change
+from dove_ryu.store import ABSENT, Item, Store
+
+
+class Allocation:
+    """The numbers as they were read, and as they are after some were drawn."""
+
+    def __init__(self, store: Store) -> None:
+        self._item = store.get(ALLOCATION_KEY)
+        known = None if self._item is None else self._item.document
+        self.numbers = Numbers(known, lambda vni: store.get(vni_key(vni)) is not None)
+
+    def keep(self, draft: Draft) -> None:
+        """Let no number be drawn twice."""
+        if self._item is None or self.numbers.document() != self._item.document:
+            draft.expect[ALLOCATION_KEY] = version_of(self._item)
+            draft.puts[ALLOCATION_KEY] = self.numbers.document()
+
+
+@dataclass(slots=True)
+class Draft:
+    """What is to be committed, and on which condition; fields as :meth:`Store.commit` takes them."""
+
+    puts: dict[str, Document] = field(default_factory=dict)
+    deletes: set[str] = field(default_factory=set)
+    expect: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, store: Store, version: int, network: VirtualNetwork | None, changes: Iterable[Change]) -> Draft:
+        """The draft of *changes* to the network that was read at *version*; None and 0 where there was none."""
+        draft, after = cls(), network
+        for change in changes:
+            if change.kind is VirtualNetwork:
+                after = change.entity if isinstance(change.entity, VirtualNetwork) else None
+                draft.expect[network_key(change.network)] = version
+            draft._take(store, change)
+        if network is not None:
+            draft.expect[network_key(network.name)] = version
+        if after is not None:
+            draft.puts[network_key(after.name)] = document_of(after)
+        draft._claim_vni(network, after)
+        return draft
+
+    def commit(self, store: Store) -> int:
+        """Commit it; the revision."""
+        return store.commit(self.puts, self.deletes, self.expect)
+
+    def _take(self, store: Store, change: Change) -> None:
+        key, document = entry_of(change)
+        if document is not None:
+            self.puts[key] = document
+        elif change.kind is Endpoint:
+            self.deletes.add(key)
+            self._release(store, change)
+        elif change.kind is not Location:
+            self.deletes.add(key)
+
+    def _release(self, store: Store, gone: Change) -> None:
+        """The location of an endpoint that goes, as the store has it now: nobody must put a new one in between.
+
+        One that the port's own iface-id says stays for as long as the port says so.
+        """
+        key = key_of_change(Change(Location, gone.network, gone.name, None))
+        item = store.get(key)
+        self.expect[key] = version_of(item)
+        if item is not None and not item.document["observed"]:
+            self.deletes.add(key)
+
+    def _claim_vni(self, before: VirtualNetwork | None, after: VirtualNetwork | None) -> None:
+        """Of two networks that want one VNI, only one finds its key absent."""
+        if before is not None and (after is None or after.vni != before.vni):
+            self.deletes.add(vni_key(before.vni))
+        if after is not None and (before is None or after.vni != before.vni):
+            self.puts[vni_key(after.vni)] = {"network": after.name}
+            self.expect[vni_key(after.vni)] = ABSENT
+
+
+def version_of(item: Item | None) -> int:
+    """The version of what was read; 0 where nothing was there."""
+    return ABSENT if item is None else item.version

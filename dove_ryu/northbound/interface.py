@@ -1,0 +1,84 @@
+"""What the REST workers know of the rest of the DPS.
+
+The world is owned by one thread. A worker never touches it: it asks a question, which that thread answers, and it
+changes nothing but the store, whose commits that thread hears of by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Protocol, TypeVar
+
+from dove_ryu.dps import Dps
+from dove_ryu.northbound.problems import Refusal
+from dove_ryu.store import Conflict, Store
+
+Answer = TypeVar("Answer")
+
+ATTEMPTS = 50
+"""How often a change is tried against others that come first; of several that collide, one always gets through."""
+
+
+class Service(Protocol):
+    """The DPS as a REST worker sees it.
+
+    :ivar ready: whether the world has been read from the store and follows it.
+    :ivar revision: of the store that the world is at.
+    """
+
+    @property
+    def ready(self) -> bool: ...
+
+    @property
+    def revision(self) -> int: ...
+
+    @property
+    def started(self) -> datetime: ...
+
+    @property
+    def version(self) -> str: ...
+
+    @property
+    def store(self) -> Store: ...
+
+    def ask(self, question: Callable[[Dps], Answer], timeout: float = 5.0) -> Answer:
+        """What *question* answers in the DPS's own thread, or raises there.
+
+        :raises TimeoutError: when that thread does not come to it in time.
+        """
+
+    def reached(self, revision: int, timeout: float = 5.0) -> bool:
+        """Wait until the world holds the store's *revision*; whether it came to that in time."""
+
+
+def await_revision(service: Service, revision: int) -> None:
+    """Return when the world holds *revision*.
+
+    :raises Refusal: when it does not come to that in time.
+    """
+    if not service.reached(revision):
+        raise Refusal(
+            503,
+            f"revision {revision} is in the store, but the DPS has only taken in revision {service.revision}; "
+            "nothing is lost, look again in a moment",
+        )
+
+
+def settle(service: Service, attempt: Callable[[], tuple[int, Answer]]) -> Answer:
+    """Make a change that others may be making at the same time.
+
+    :param attempt: reads what there is, judges, and commits what it has read on the condition that it is still so;
+        gives the revision and what to return. It runs again when it comes too late.
+    :raises Refusal: when others were quicker every time.
+    """
+    for _ in range(ATTEMPTS):
+        try:
+            revision, answer = attempt()
+        except Conflict as lost:
+            # The next attempt must see at least what this one lost against.
+            await_revision(service, lost.actual)
+            continue
+        await_revision(service, revision)
+        return answer
+    raise Refusal(503, f"others changed the same object {ATTEMPTS} times in between; try again")

@@ -1,0 +1,216 @@
+"""Where endpoints are and how dSwitches are reached, said by hand where no OVSDB says it (F24).
+
+A location has a key of its own and no part in its network's version: an endpoint that moves spoils nobody's edit.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+
+from dove_ryu.dps import Dps
+from dove_ryu.model.addresses import canonical_ip
+from dove_ryu.model.blueprint import BlueprintError
+from dove_ryu.model.documents import Document, document_of, key_of
+from dove_ryu.model.entities import DSwitch, Encapsulation, Location, dpid_text
+from dove_ryu.model.reading import Part, Problem
+from dove_ryu.northbound.drafts import version_of
+from dove_ryu.northbound.interface import Service, settle
+from dove_ryu.northbound.missing import member_key, no_object
+from dove_ryu.northbound.problems import Refusal
+from dove_ryu.northbound.versions import Precondition
+from dove_ryu.store import ABSENT
+
+_DPID = re.compile(r"(?:0[xX])?([0-9a-fA-F]{1,16})")
+_PORT_NAME = re.compile(r"[^\s/]{1,63}")
+_OVSDB = re.compile(r"(?:tcp|ssl):(?:\[[0-9a-fA-F:.]+\]|[^\s:\[\]]+):(\d{1,5})")
+
+
+def dpid_of(text: object) -> int | None:
+    """The datapath id that *text*, hexadecimal digits, says; None where it says none."""
+    digits = _DPID.fullmatch(text) if isinstance(text, str) else None
+    return int(digits[1], 16) or None if digits else None
+
+
+def location_key(network: str, endpoint: str) -> str:
+    """The key of an endpoint's location."""
+    return key_of(Location(network, endpoint, 0, ""))
+
+
+class Placement:
+    """Carries out what is said by hand about the infrastructure."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._store = service.store
+        self._placing = threading.Lock()
+
+    def put_location(self, network: str, endpoint: str, value: object, precondition: Precondition) -> bool:
+        """Say where an endpoint is; whether nobody had said so before.
+
+        :raises BlueprintError: for what is no location.
+        :raises Refusal: where there is no such endpoint, or another one is at that port.
+        """
+        dpid, port = _read_location(value)
+        wanted = Location(network, endpoint, dpid, port)
+
+        def attempt() -> tuple[int, bool]:
+            endpoint_version = self._endpoint_version(network, endpoint)
+            item = self._store.get(key_of(wanted))
+            version = version_of(item)
+            precondition.check(f"location of '{endpoint}'", version)
+            occupant = self._service.ask(lambda dps: _occupant(dps, wanted))
+            if occupant is not None:
+                raise _occupied(wanted, occupant)
+            document = _moved(None if item is None else item.document, wanted)
+            if item is not None and document == item.document:
+                return version, False
+            expect = {key_of(wanted): version, member_key(network, "endpoints", endpoint): endpoint_version}
+            return self._store.commit({key_of(wanted): document}, expect=expect), item is None
+
+        # One at a time: no key guards a port, and the next one must see in the world who has it now.
+        with self._placing:
+            return settle(self._service, attempt)
+
+    def delete_location(self, network: str, endpoint: str, precondition: Precondition) -> None:
+        """Say that an endpoint is nowhere.
+
+        :raises Refusal: where there is no such endpoint, or it is nowhere already.
+        """
+        key = location_key(network, endpoint)
+
+        def attempt() -> tuple[int, None]:
+            self._endpoint_version(network, endpoint)
+            item = self._store.get(key)
+            if item is None:
+                raise Refusal(404, f"endpoint '{endpoint}' of network '{network}' has no location")
+            precondition.check(f"location of '{endpoint}'", item.version)
+            return self._store.commit(deletes=[key], expect={key: item.version}), None
+
+        settle(self._service, attempt)
+
+    def put_dswitch(self, dpid: int, value: object, precondition: Precondition) -> bool:
+        """Register a dSwitch; whether it is new.
+
+        :raises BlueprintError: for what cannot be.
+        """
+        wanted = _read_dswitch(dpid, value)
+        key = key_of(wanted)
+
+        def attempt() -> tuple[int, bool]:
+            item = self._store.get(key)
+            version = version_of(item)
+            precondition.check(f"dSwitch {dpid_text(dpid)}", version)
+            if item is not None and item.document == document_of(wanted):
+                return version, False
+            return self._store.commit({key: document_of(wanted)}, expect={key: version}), version == ABSENT
+
+        return settle(self._service, attempt)
+
+    def delete_dswitch(self, dpid: int, precondition: Precondition) -> None:
+        """Forget a dSwitch's registration.
+
+        :raises Refusal: where it is not registered, or endpoints are located there.
+        """
+        key = key_of(DSwitch(dpid))
+
+        def attempt() -> tuple[int, None]:
+            item = self._store.get(key)
+            if item is None:
+                raise Refusal(404, f"dSwitch {dpid_text(dpid)} is not registered")
+            precondition.check(f"dSwitch {dpid_text(dpid)}", item.version)
+            names = self._service.ask(
+                lambda dps: [f"{place.network}/{place.endpoint}" for place in places_at(dps, dpid)]
+            )
+            if names:
+                more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+                raise Refusal(409, f"endpoints are located there: {', '.join(names[:3])}{more}; move them first")
+            return self._store.commit(deletes=[key], expect={key: item.version}), None
+
+        settle(self._service, attempt)
+
+    def _endpoint_version(self, network: str, endpoint: str) -> int:
+        item = self._store.get(member_key(network, "endpoints", endpoint))
+        if item is None:
+            raise no_object(self._service, network, "endpoints", endpoint)
+        return item.version
+
+
+def _moved(before: Document | None, wanted: Location) -> Document:
+    """The document of a location that was *before*; its tracking number rises when it moves."""
+    document = document_of(wanted)
+    if before is None:
+        return document
+    if (before["dpid"], before["port"]) == (document["dpid"], document["port"]):
+        return before
+    return {**document, "tracking": before["tracking"] + 1}
+
+
+def places_at(dps: Dps, dpid: int) -> Iterator[Location]:
+    """The locations of endpoints at a dSwitch, by network and name."""
+    for tables in dps.world.hosted(dpid):
+        for name in sorted(tables.hosted[dpid] & tables.declared.keys()):
+            yield tables.locations[name]
+
+
+def _occupant(dps: Dps, wanted: Location) -> Location | None:
+    """Another endpoint's location at that very port."""
+    for place in places_at(dps, wanted.dpid):
+        if place.port == wanted.port and (place.network, place.endpoint) != (wanted.network, wanted.endpoint):
+            return place
+    return None
+
+
+def _occupied(wanted: Location, occupant: Location) -> Refusal:
+    return Refusal(
+        409,
+        f"port {wanted.port} of dSwitch {dpid_text(wanted.dpid)} is where endpoint "
+        f"'{occupant.network}/{occupant.endpoint}' is; delete or change that location first",
+    )
+
+
+def _read_location(value: object) -> tuple[int, str]:
+    problems: list[Problem] = []
+    fields = Part(value, "", problems).fields("dswitch", "port", "tracking", "observed")
+    dpid, port = None, ""
+    if fields is not None:
+        dpid = dpid_of(fields["dswitch"].value)
+        if dpid is None:
+            fields["dswitch"].complain("must be a datapath id: up to 16 hexadecimal digits in quotes, not all zero")
+        port = fields["port"].text(default="")
+        if not _PORT_NAME.fullmatch(port):
+            fields["port"].complain("must be the name of a port, without spaces and '/'")
+    if problems or dpid is None:
+        raise BlueprintError(*problems)
+    return dpid, port
+
+
+def _read_dswitch(dpid: int, value: object) -> DSwitch:
+    problems: list[Problem] = []
+    fields = Part(value, "", problems).fields("name", "encap_ips", "encap_types", "ovsdb", *_OBSERVED_FIELDS)
+    if fields is None:
+        raise BlueprintError(*problems)
+    if fields["dpid"] and dpid_of(fields["dpid"].value) != dpid:
+        fields["dpid"].complain(f"is not '{dpid_text(dpid)}', which is put here; leave it out")
+    name = fields["name"].name() if fields["name"].value not in (None, "") else ""
+    ips = tuple(ip.address(canonical_ip) for ip in fields["encap_ips"].items())
+    default = Encapsulation.GENEVE.value
+    types = tuple(Encapsulation(each.choice(_ENCAPSULATIONS, default)) for each in fields["encap_types"].items())
+    ovsdb = fields["ovsdb"].text(default="") or None
+    if ovsdb not in (None, "none") and not _is_ovsdb(ovsdb):
+        fields["ovsdb"].complain(f"'{ovsdb}' is no OVSDB; write it like 'tcp:192.0.2.1:6640', or 'none'")
+    if problems:
+        raise BlueprintError(*problems)
+    return DSwitch(dpid, name, ips, types if fields["encap_types"] else DSwitch(dpid).encap_types, ovsdb)
+
+
+def _is_ovsdb(text: str | None) -> bool:
+    found = _OVSDB.fullmatch(text or "")
+    return found is not None and 0 < int(found[1]) < 1 << 16
+
+
+_ENCAPSULATIONS = tuple(each.value for each in Encapsulation)
+
+_OBSERVED_FIELDS = ("etag", "dpid", "registered", "connections", "ports", "endpoints")
+"""What is shown of a dSwitch and not anyone's to say; ignored in a PUT."""
