@@ -163,9 +163,9 @@ def _places(view: HostView) -> Iterator[tuple[tuple[str, str], Location]]:
 
 
 def _observed(dps: Dps, dpid: int) -> Iterator[Location]:
-    for network, names in dps.world.hosted(dpid).items():
-        for name in names:
-            place = dps.world.tables[network].locations[name]
+    for tables in dps.world.hosted(dpid):
+        for name in sorted(tables.hosted[dpid]):
+            place = tables.locations[name]
             if place.observed:
                 yield place
 

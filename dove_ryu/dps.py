@@ -101,8 +101,7 @@ class Dps:
 
     def standing_flows(self, dpid: int) -> list[Flow]:
         """All the flows that a dSwitch should hold besides its cache, computed from nothing but the world."""
-        scopes = [WHOLE_DSWITCH, *self.world.hosted(dpid)]
-        return [flow for scope in scopes for flow in self._flows(dpid, scope).values()]
+        return [flow for scope in self._scopes(dpid) for flow in self._flows(dpid, scope).values()]
 
     def connect(self, dpid: int, ports: Mapping[str, int], installed: Iterable[Flow]) -> list[FlowChange]:
         """A dSwitch is there with *ports* and holds *installed* flows of ours: what makes it right.
@@ -110,8 +109,7 @@ class Dps:
         Its cache is forgotten, because nothing tells what it missed while it was away.
         """
         self.world.ports[dpid] = dict(ports)
-        scopes = [WHOLE_DSWITCH, *self.world.hosted(dpid)]
-        self._standing[dpid] = {scope: self._flows(dpid, scope) for scope in scopes}
+        self._standing[dpid] = {scope: self._flows(dpid, scope) for scope in self._scopes(dpid)}
         present = [flow for flow in installed if flow.cookie & CACHED_MASK != CACHED_COOKIE]
         return [*plan(self._all(dpid), present), FlowDelete(CACHED_COOKIE, CACHED_MASK)]
 
@@ -126,12 +124,11 @@ class Dps:
         self.world.ports[dpid] = dict(ports)
         changed = {name for name in before.keys() | ports.keys() if before.get(name) != ports.get(name)}
         touched = Touched({(dpid, WHOLE_DSWITCH)}, {})
-        for network, names in self.world.hosted(dpid).items():
-            tables = self.world.tables[network]
-            places = [tables.locations[name] for name in names]
+        for tables in self.world.hosted(dpid):
+            places = [tables.locations[name] for name in sorted(tables.hosted[dpid])]
             moved = [place for place in places if place.port in changed]
             if moved:
-                touched.scopes.add((dpid, network))
+                touched.scopes.add((dpid, tables.name))
             for place in moved:
                 self._forget(touched, tables, Fact(place, place), {dpid})
         return self._carry_out(touched)
@@ -140,6 +137,9 @@ class Dps:
         """Take changes of the world in; what has to be sent comes out."""
         touched = Touched(set(), {})
         for change in changes:
+            if not self._standing:  # nobody to tell; a million documents are read at the start
+                self.world.apply(change)
+                continue
             tables = self.world.tables.get(change.network)
             before = set() if tables is None else tables.hosts()
             for fact in self.world.apply(change):
@@ -184,9 +184,8 @@ class Dps:
         """Every entry that leads to a dSwitch is stale when the way to it changes, and all of its own are."""
         touched.scopes.add((dpid, WHOLE_DSWITCH))
         touched.stale.setdefault(dpid, []).append(FlowDelete(CACHED_COOKIE, CACHED_MASK))
-        for network, names in self.world.hosted(dpid).items():
-            tables = self.world.tables[network]
-            for name in names:
+        for tables in self.world.hosted(dpid):
+            for name in sorted(tables.hosted[dpid]):
                 place = tables.locations[name]
                 self._forget(touched, tables, Fact(place, place), tables.hosts())
 
@@ -217,9 +216,9 @@ class Dps:
     def _recompute(self, dpid: int, scopes: set[Scope]) -> list[FlowChange]:
         """Compute the flows of some scopes anew; the difference to those before."""
         before = {key: flow for scope in scopes for key, flow in self._standing[dpid].get(scope, {}).items()}
-        hosted = self.world.hosted(dpid)
+        present = self._scopes(dpid)
         for scope in scopes:
-            if scope == WHOLE_DSWITCH or scope in hosted:
+            if scope in present:
                 self._standing[dpid][scope] = self._flows(dpid, scope)
             else:
                 self._standing[dpid].pop(scope, None)
@@ -243,6 +242,9 @@ class Dps:
             return {}
         flows = (flow for feature in self._features for flow in feature.network_flows(self.world, dpid, tables))
         return {flow.key: flow for flow in flows}
+
+    def _scopes(self, dpid: int) -> list[Scope]:
+        return [WHOLE_DSWITCH, *(tables.name for tables in self.world.hosted(dpid))]
 
     def _all(self, dpid: int) -> list[Flow]:
         return [flow for flows in self._standing[dpid].values() for flow in flows.values()]

@@ -89,7 +89,7 @@ class Feature:
 
 def hosted(world: World, dpid: int, tables: NetworkTables) -> Iterator[Hosted]:
     """The endpoints of a network at a dSwitch whose ports are there, by name."""
-    for name in world.hosted(dpid).get(tables.name, ()):
+    for name in sorted(tables.hosted.get(dpid, ())):
         endpoint = tables.endpoints.get(name)
         port = world.port(tables.locations[name])
         if endpoint is not None and port is not None:

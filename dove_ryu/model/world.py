@@ -89,7 +89,11 @@ class Fact:
 
 
 class NetworkTables:
-    """All that the DPS knows of one virtual network."""
+    """All that the DPS knows of one virtual network.
+
+    :ivar declared: endpoints as their blueprint has them; :attr:`endpoints` has what was learned besides.
+    :ivar hosted: by datapath id, the names of the endpoints located there.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -101,6 +105,7 @@ class NetworkTables:
         self.declared: dict[str, Endpoint] = {}
         self.learned: dict[str, Learned] = {}
         self.locations: dict[str, Location] = {}
+        self.hosted: dict[int, set[str]] = {}
         self.owners = AddressIndex()
         self._domain_names: dict[int, str] = {}
         self._endpoint_names: dict[int, str] = {}
@@ -146,7 +151,7 @@ class NetworkTables:
 
     def hosts(self) -> set[int]:
         """The dSwitches that host an endpoint of it: who can hold a cache entry about it (F22)."""
-        return {place.dpid for name, place in self.locations.items() if name in self.endpoints}
+        return set(self.hosted)
 
     def replace_domain(self, name: str, domain: PolicyDomain | None) -> PolicyDomain | None:
         """Put a domain into the table or, None, out of it; the one before comes back."""
@@ -155,6 +160,17 @@ class NetworkTables:
             self._domain_names.pop(before.number, None)
         if domain is not None:
             self._domain_names[domain.number] = name
+        return before
+
+    def replace_location(self, name: str, place: Location | None) -> Location | None:
+        """Put an endpoint's location into the table or, None, out of it; the one before comes back."""
+        before = _exchange(self.locations, name, place)
+        if before is not None:
+            self.hosted[before.dpid].discard(name)
+            if not self.hosted[before.dpid]:
+                del self.hosted[before.dpid]
+        if place is not None:
+            self.hosted.setdefault(place.dpid, set()).add(name)
         return before
 
     def replace_endpoint(self, name: str) -> Fact | None:
@@ -183,7 +199,7 @@ class World:
         self.appliances: dict[str, Appliance] = {}
         self.ports: dict[int, dict[str, int]] = {}
         self._by_vni: dict[int, tuple[str, ...]] = {}
-        self._hosted: dict[int, dict[str, set[str]]] = {}
+        self._networks_at: dict[int, set[str]] = {}
 
     def network(self, name: str) -> NetworkTables | None:
         """The tables of a network that exists."""
@@ -199,9 +215,9 @@ class World:
         """The tables of all networks that exist, by name."""
         return (self.tables[name] for name in sorted(self.tables) if self.tables[name].network is not None)
 
-    def hosted(self, dpid: int) -> dict[str, list[str]]:
-        """The networks that have a location at a dSwitch, each with the names of the endpoints there."""
-        return {network: sorted(names) for network, names in sorted(self._hosted.get(dpid, {}).items())}
+    def hosted(self, dpid: int) -> list[NetworkTables]:
+        """The tables of the networks that have a location at a dSwitch, by name."""
+        return [self.tables[name] for name in sorted(self._networks_at.get(dpid, ()))]
 
     def port(self, location: Location) -> int | None:
         """The OpenFlow number of a location's port; None while the dSwitch does not show such a port."""
@@ -250,14 +266,11 @@ class World:
         return _fact(before, network)
 
     def _replace_location(self, tables: NetworkTables, name: str, place: Location | None) -> list[Fact]:
-        before = _exchange(tables.locations, name, place)
-        if before is not None:
-            here = self._hosted[before.dpid]
-            here[tables.name].discard(name)
-            if not here[tables.name]:
-                del here[tables.name]
+        before = tables.replace_location(name, place)
+        if before is not None and before.dpid not in tables.hosted:
+            self._networks_at[before.dpid].discard(tables.name)
         if place is not None:
-            self._hosted.setdefault(place.dpid, {}).setdefault(tables.name, set()).add(name)
+            self._networks_at.setdefault(place.dpid, set()).add(tables.name)
         return _fact(before, place)
 
 
