@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from dove_ryu.model.blueprint import BlueprintError, Document, document_of_blueprint, parse
 from dove_ryu.model.edits import (
@@ -198,6 +198,7 @@ def test_blueprints_differ_unless_they_say_the_same(old, new) -> None:
     json.dumps([(each.sign, each.path, each.old, each.new) for each in found])
 
 
+@settings(max_examples=30)
 @given(blueprints())
 def test_any_object_can_be_taken_out_and_put_back(blueprint) -> None:
     document = document_of_blueprint(blueprint)

@@ -10,9 +10,8 @@ from dove_ryu.model.entities import Endpoint, Entity, Learned, Location, Policy,
 from dove_ryu.model.resolution import Outcome, PolicyReply, PolicyRequest, resolve
 from dove_ryu.model.world import Change, NetworkTables
 
-from .worlds import DOMAINS, IPS, MACS, entities_of, world_of
+from .worlds import DOMAINS, IPS, MACS, contents_of, world_of
 
-contents = st.lists(entities_of("blue"), max_size=40, unique_by=Change.gone)
 destinations = st.sampled_from((*MACS, *IPS, "10.0.0.77", "172.16.0.1", "fd00::77"))
 requests = st.builds(PolicyRequest, st.sampled_from(DOMAINS), destinations)
 
@@ -68,7 +67,7 @@ def by_the_report(content, source: str, address: str):
     return Outcome.ALLOWED, endpoint, policy, location, tuple(action for kind, action in steps if kind != "accept")
 
 
-@given(contents, requests)
+@given(contents_of("blue"), requests)
 def test_every_reply_is_what_the_report_says(content, request) -> None:
     tables = world_of([Change.put(entry) for entry in content]).tables.get("blue") or NetworkTables("blue")
     reply = resolve(tables, request)

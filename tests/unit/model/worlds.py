@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterable
 
@@ -41,7 +42,6 @@ DPIDS = (1, 0xD0)
 Numbered = VirtualNetwork | PolicyDomain | PolicyAction | Policy | Endpoint
 """What a blueprint says."""
 
-network_names = st.sampled_from(NETWORKS)
 numbers = st.integers(1, 1 << 20)
 macs = st.lists(st.sampled_from(MACS), max_size=2, unique=True).map(tuple)
 ips = st.lists(st.sampled_from(IPS + PREFIXES), max_size=3, unique=True).map(tuple)
@@ -67,36 +67,65 @@ ALL_PATHS = [
 ]
 
 
-@st.composite
-def entities_of(draw: st.DrawFn, network: str) -> Entity:
-    """Any entity of a network."""
-    kind = draw(st.sampled_from((VirtualNetwork, PolicyDomain, PolicyAction, Policy, Endpoint, Location, Learned)))
-    endpoint = draw(st.sampled_from(ENDPOINTS))
-    domain = draw(st.sampled_from(DOMAINS))
-    if kind is VirtualNetwork:
-        number = number_of(network, "network")
-        return VirtualNetwork(network, number, draw(st.sampled_from(VNIS)), Service.L3, draw(gateways))
-    if kind is PolicyDomain:
-        return PolicyDomain(network, domain, number_of(network, "domain", domain))
-    if kind is PolicyAction:
-        name = draw(st.sampled_from(ACTIONS))
-        kinds = st.sampled_from(("accept", "deny", "firewall"))
-        return PolicyAction(
-            network, name, number_of(network, "action", name), draw(kinds), draw(st.none() | st.just("X"))
-        )
-    if kind is Policy:
-        pairs = st.tuples(st.just(domain), st.sampled_from(DOMAINS)) | st.just((None, None))
-        source, destination = draw(pairs)
-        number = number_of(network, "policy", f"{source}>{destination}")
-        actions = draw(st.lists(st.sampled_from((*ACTIONS, "accept", "accept", "deny")), max_size=3).map(tuple))
-        return Policy(network, source, destination, number, actions, draw(st.integers(0, 9)), draw(st.integers(1, 9)))
-    if kind is Endpoint:
-        number = number_of(network, "endpoint", endpoint)
-        return Endpoint(network, endpoint, number, domain, draw(macs), draw(ips), draw(st.booleans()))
-    if kind is Learned:
-        return Learned(network, endpoint, draw(macs), draw(single_ips))
+def domains_of(network: str, name: str) -> st.SearchStrategy[Entity]:
+    return st.just(PolicyDomain(network, name, number_of(network, "domain", name)))
+
+
+def actions_of(network: str, name: str) -> st.SearchStrategy[Entity]:
+    kinds = st.sampled_from(("firewall", "accept", "deny"))
+    appliance = st.none() | st.just("X")
+    return st.builds(PolicyAction, *map(st.just, (network, name, number_of(network, "action", name))), kinds, appliance)
+
+
+def policies_of(network: str, source: str | None, destination: str | None) -> st.SearchStrategy[Entity]:
+    known = (network, source, destination, number_of(network, "policy", f"{source}>{destination}"))
+    names = st.sampled_from((*ACTIONS, "accept", "accept", "deny"))
+    sequences = st.just(("accept",)) | st.lists(names, max_size=3).map(tuple)
+    return st.builds(Policy, *map(st.just, known), sequences, st.integers(0, 9), st.integers(1, 9))
+
+
+def endpoints_of(network: str, name: str) -> st.SearchStrategy[Entity]:
+    known = (network, name, number_of(network, "endpoint", name))
+    return st.builds(Endpoint, *map(st.just, known), st.sampled_from(DOMAINS), macs, ips, st.booleans())
+
+
+def locations_of(network: str, name: str) -> st.SearchStrategy[Entity]:
     ports = st.sampled_from(("tap0", "tap1"))
-    return Location(network, endpoint, draw(st.sampled_from(DPIDS)), draw(ports), draw(numbers), draw(st.booleans()))
+    place = st.sampled_from(DPIDS), ports, numbers, st.booleans()
+    return st.builds(Location, st.just(network), st.just(name), *place)
+
+
+def learned_of(network: str, name: str) -> st.SearchStrategy[Entity]:
+    return st.builds(Learned, st.just(network), st.just(name), macs, single_ips)
+
+
+@functools.cache
+def parts_of(network: str) -> list[list[st.SearchStrategy[Entity]]]:
+    """What a network may have: by kind, for each name, what it may be."""
+    known = st.just(network), st.just(number_of(network, "network"))
+    pairs = [*((one, other) for one in DOMAINS for other in DOMAINS), (None, None)]
+    return [
+        [st.builds(VirtualNetwork, *known, st.sampled_from(VNIS), st.just(Service.L3), gateways)],
+        [domains_of(network, name) for name in DOMAINS],
+        [actions_of(network, name) for name in ACTIONS],
+        [policies_of(network, source, destination) for source, destination in pairs],
+        [endpoints_of(network, name) for name in ENDPOINTS],
+        [locations_of(network, name) for name in ENDPOINTS],
+        [learned_of(network, name) for name in ENDPOINTS],
+    ]
+
+
+@functools.cache
+def entities_of(network: str) -> st.SearchStrategy[Entity]:
+    """Any entity of a network."""
+    return st.one_of([st.one_of(kind) for kind in parts_of(network)])
+
+
+@st.composite
+def contents_of(draw: st.DrawFn, network: str) -> list[Entity]:
+    """What the tables of a network may hold: most of what there could be, some of it missing."""
+    parts = [part for kind in parts_of(network) for part in kind]
+    return [draw(part) for part in parts if draw(st.integers(0, 3))]
 
 
 dswitches = st.builds(
@@ -108,7 +137,7 @@ dswitches = st.builds(
     st.none() | st.just("tcp:192.0.2.1:6640"),
 )
 appliances = st.builds(Appliance, st.sampled_from(("X", "Y")), st.sampled_from(("9.2.5.1", "9.2.5.4")))
-entities = st.one_of(network_names.flatmap(entities_of), network_names.flatmap(entities_of), dswitches, appliances)
+entities = st.one_of(*map(entities_of, NETWORKS), dswitches, appliances)
 changes = st.builds(lambda entity, there: (Change.put if there else Change.gone)(entity), entities, st.booleans())
 
 
