@@ -7,7 +7,7 @@ parameter that is not known, for a misspelt ``dry_run`` would be carried out.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Any
 
 import yaml
@@ -50,27 +50,26 @@ def document_of(request: Request) -> Any:
         raise Refusal(400, "the body is nested too deeply") from None
 
 
-def parameters_of(request: Request, known: Collection[str]) -> dict[str, str]:
-    """The parameters of the URL.
+def check_parameters(request: Request, known: Collection[str]) -> None:
+    """See that the URL has no parameters but those that are known, each once.
 
-    :raises Refusal: for one that is not known, or is there twice.
+    :raises Refusal: otherwise.
     """
-    parameters: dict[str, str] = {}
-    for name, value in request.GET.items():
+    seen = set()
+    for name in request.GET:
         if name not in known:
             raise Refusal(400, f"no parameter '{name}' here{suggestion(name, known)}")
-        if name in parameters:
+        if name in seen:
             raise Refusal(400, f"parameter '{name}' is given twice; give it once")
-        parameters[name] = value
-    return parameters
+        seen.add(name)
 
 
-def flag(parameters: Mapping[str, str], name: str) -> bool:
+def flag(request: Request, name: str) -> bool:
     """Whether a parameter is set; ``?dry_run`` alone sets it.
 
     :raises Refusal: where it says neither yes nor no.
     """
-    value = parameters.get(name, "no").lower()
+    value = str(request.GET.get(name, "no")).lower()
     if value not in _YES | _NO:
         raise Refusal(400, f"parameter '{name}' is '{value}'; write true or false")
     return value in _YES

@@ -18,8 +18,10 @@ from dove_ryu.dps import Dps, Observation
 from dove_ryu.model.resolution import Outcome
 from dove_ryu.northbound.interface import Service
 
-UNMATCHED = "none"
-"""What a request for no known resource is counted under, so that wild URLs make no new series."""
+UNKNOWN = "unknown"
+"""What wild methods and URLs are counted under, so that they make no new series."""
+
+METHODS = frozenset({"GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS"})
 
 
 class Metrics:
@@ -40,8 +42,9 @@ class Metrics:
 
         :param resource: the pattern of its URL; None where there is no such resource.
         """
-        self._requests.labels(method, resource or UNMATCHED, str(status)).inc()
-        self._seconds.labels(method, resource or UNMATCHED).observe(seconds)
+        of = (method if method in METHODS else UNKNOWN, resource or UNKNOWN)
+        self._requests.labels(*of, str(status)).inc()
+        self._seconds.labels(*of).observe(seconds)
 
     def exposition(self, accept: str) -> tuple[bytes, str]:
         """Every metric in the form that *accept*, a header, prefers; and that form's content type.

@@ -22,7 +22,7 @@ from dove_ryu.model.edits import KINDS, Difference
 from dove_ryu.model.entities import dpid_text
 from dove_ryu.model.resolution import Outcome
 from dove_ryu.northbound.auth import Door
-from dove_ryu.northbound.bodies import document_of, flag, parameters_of
+from dove_ryu.northbound.bodies import check_parameters, document_of, flag
 from dove_ryu.northbound.intent import Intent
 from dove_ryu.northbound.interface import Service
 from dove_ryu.northbound.metrics import Metrics
@@ -52,11 +52,15 @@ class Resource:
     """What answers at the URLs of a pattern.
 
     :ivar methods: by name; HEAD is GET's.
+    :ivar kind: of the objects that it has, where they are in a network.
+    :ivar parameters: those that the URL may have; None for any, which are not looked at.
     :ivar always: whether it answers before the DPS is ready.
     """
 
     pattern: str
     methods: Mapping[str, Handler]
+    kind: str = ""
+    parameters: tuple[str, ...] | None = ()
     always: bool = False
 
     @property
@@ -93,17 +97,23 @@ class Rest:
         return response(environ, start_response)
 
     def _table(self) -> Iterable[Resource]:
-        networks, inside = "/v1/networks/{network}", "|".join(KINDS)
+        network = "/v1/networks/{network}"
         yield Resource("/v1/networks", {"GET": self._get_networks})
-        yield Resource(networks, {"GET": self._get_network, "PUT": self._put_network, "DELETE": self._delete_network})
-        yield Resource(f"{networks}/blueprint", {"GET": self._get_blueprint, "PUT": self._put_blueprint})
-        yield Resource(f"{networks}/{{kind:{inside}}}", {"GET": self._get_objects})
+        yield Resource(network, {"GET": self._get_network, "PUT": self._put_network, "DELETE": self._delete_network})
         yield Resource(
-            f"{networks}/{{kind:{inside}}}/{{name}}",
-            {"GET": self._get_object, "PUT": self._put_object, "DELETE": self._delete_object},
+            f"{network}/blueprint",
+            {"GET": self._get_blueprint, "PUT": self._put_blueprint},
+            parameters=("dry_run",),
         )
+        for kind in KINDS:
+            yield Resource(f"{network}/{kind}", {"GET": self._get_objects}, kind)
+            yield Resource(
+                f"{network}/{kind}/{{name}}",
+                {"GET": self._get_object, "PUT": self._put_object, "DELETE": self._delete_object},
+                kind,
+            )
         yield Resource(
-            f"{networks}/endpoints/{{name}}/location",
+            f"{network}/endpoints/{{name}}/location",
             {"GET": self._get_location, "PUT": self._put_location, "DELETE": self._delete_location},
         )
         yield Resource("/v1/dswitches", {"GET": self._get_dswitches})
@@ -111,11 +121,11 @@ class Rest:
             "/v1/dswitches/{dpid}",
             {"GET": self._get_dswitch, "PUT": self._put_dswitch, "DELETE": self._delete_dswitch},
         )
-        yield Resource("/v1/trace", {"GET": self._get_trace})
+        yield Resource("/v1/trace", {"GET": self._get_trace}, parameters=_TRACED)
         yield Resource("/v1/status", {"GET": self._get_status})
-        yield Resource("/metrics", {"GET": self._get_metrics})
-        yield Resource("/healthz", {"GET": self._get_health}, always=True)
-        yield Resource("/readyz", {"GET": self._get_readiness}, always=True)
+        yield Resource("/metrics", {"GET": self._get_metrics}, parameters=None)
+        yield Resource("/healthz", {"GET": self._get_health}, parameters=None, always=True)
+        yield Resource("/readyz", {"GET": self._get_readiness}, parameters=None, always=True)
 
     def _match(self, request: Request) -> tuple[Resource, Names]:
         try:
@@ -125,7 +135,8 @@ class Rest:
         names = self._mapper.match(path)
         if names is None:
             raise Refusal(404, f"there is nothing at {path}; the manual lists the resources under 'The REST interface'")
-        return self._resources[names.pop("resource")], names
+        resource = self._resources[names.pop("resource")]
+        return resource, {**names, "kind": resource.kind}
 
     def _handler(self, request: Request, resource: Resource) -> Handler:
         handler = resource.methods.get("GET" if request.method == "HEAD" else request.method)
@@ -134,35 +145,32 @@ class Rest:
             raise Refusal(405, detail, headers={"Allow": resource.allow})
         if not resource.always and not self._service.ready:
             raise Refusal(503, "the DPS is not ready: it has not read its store, or can no longer follow it")
+        if resource.parameters is not None:
+            check_parameters(request, resource.parameters)
         return handler
 
     # Networks and what is in them.
 
     def _get_networks(self, request: Request, names: Names) -> Response:
-        parameters_of(request, ())
         return _collection(request, "networks", self._views.networks())
 
     def _get_network(self, request: Request, names: Names) -> Response:
-        parameters_of(request, ())
         return _single(request, "networks", self._views.network(names["network"]))
 
     def _put_network(self, request: Request, names: Names) -> Response:
-        parameters_of(request, ())
         network = names["network"]
         created = self._intent.put_network(network, document_of(request), Precondition.of(request))
         return _single(request, "networks", self._views.network(network), created)
 
     def _delete_network(self, request: Request, names: Names) -> Response:
-        parameters_of(request, ())
         self._intent.delete_network(names["network"], Precondition.of(request))
         return Response(status=204)
 
     def _get_blueprint(self, request: Request, names: Names) -> Response:
-        parameters_of(request, ())
         return _single(request, "blueprints", self._views.blueprint(names["network"]))
 
     def _put_blueprint(self, request: Request, names: Names) -> Response:
-        network, dry_run = names["network"], flag(parameters_of(request, ("dry_run",)), "dry_run")
+        network, dry_run = names["network"], flag(request, "dry_run")
         value, precondition = document_of(request), Precondition.of(request)
         if dry_run:
             return _json({"changes": list(map(_change, self._intent.foresee(network, value, precondition)))})
@@ -172,69 +180,57 @@ class Rest:
         return _json(shown, etag(version), 201 if created else 200)
 
     def _get_objects(self, request: Request, names: Names) -> Response:
-        parameters_of(request, ())
         kind = names["kind"]
         return _collection(request, kind, self._views.objects(names["network"], kind))
 
     def _get_object(self, request: Request, names: Names) -> Response:
-        parameters_of(request, ())
         return _single(request, names["kind"], self._views.object(names["network"], names["kind"], names["name"]))
 
     def _put_object(self, request: Request, names: Names) -> Response:
-        parameters_of(request, ())
         place = names["network"], names["kind"], names["name"]
         created = self._intent.put_object(*place, document_of(request), Precondition.of(request))
         return _single(request, names["kind"], self._views.object(*place), created)
 
     def _delete_object(self, request: Request, names: Names) -> Response:
-        parameters_of(request, ())
         self._intent.delete_object(names["network"], names["kind"], names["name"], Precondition.of(request))
         return Response(status=204)
 
     # Where things are.
 
     def _get_location(self, request: Request, names: Names) -> Response:
-        parameters_of(request, ())
         return _single(request, "locations", self._views.location(names["network"], names["name"]))
 
     def _put_location(self, request: Request, names: Names) -> Response:
-        parameters_of(request, ())
         place = names["network"], names["name"]
         created = self._placement.put_location(*place, document_of(request), Precondition.of(request))
         return _single(request, "locations", self._views.location(*place), created)
 
     def _delete_location(self, request: Request, names: Names) -> Response:
-        parameters_of(request, ())
         self._placement.delete_location(names["network"], names["name"], Precondition.of(request))
         return Response(status=204)
 
     def _get_dswitches(self, request: Request, names: Names) -> Response:
-        parameters_of(request, ())
         return _collection(request, "dswitches", self._views.dswitches())
 
     def _get_dswitch(self, request: Request, names: Names) -> Response:
-        parameters_of(request, ())
         return _single(request, "dswitches", self._views.dswitch(_dpid(names)))
 
     def _put_dswitch(self, request: Request, names: Names) -> Response:
-        parameters_of(request, ())
         dpid = _dpid(names)
         created = self._placement.put_dswitch(dpid, document_of(request), Precondition.of(request))
         return _single(request, "dswitches", self._views.dswitch(dpid), created)
 
     def _delete_dswitch(self, request: Request, names: Names) -> Response:
-        parameters_of(request, ())
         self._placement.delete_dswitch(_dpid(names), Precondition.of(request))
         return Response(status=204)
 
     # The DPS itself.
 
     def _get_trace(self, request: Request, names: Names) -> Response:
-        parameters = parameters_of(request, _TRACED)
         for name in _TRACED:
-            if not parameters.get(name):
-                raise Refusal(400, f"parameter '{name}' is missing; give network, source and destination")
-        network, source, destination = (parameters[name] for name in _TRACED)
+            if not request.GET.get(name):
+                raise Refusal(400, f"parameter '{name}' is missing; give {', '.join(_TRACED)}")
+        network, source, destination = (request.GET[name] for name in _TRACED)
 
         def question(dps: Dps) -> dict[str, Any] | None:
             tables = dps.world.network(network)
@@ -246,7 +242,6 @@ class Rest:
         return _json(shown)
 
     def _get_status(self, request: Request, names: Names) -> Response:
-        parameters_of(request, ())
         started = self._service.started
         figures = self._service.ask(_figures)
         return _json(

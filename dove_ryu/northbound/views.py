@@ -147,7 +147,6 @@ def _network(tables: NetworkTables) -> Shown:
             "actions": len(tables.actions),
             "policies": len(tables.policies),
             "endpoints": len(tables.declared),
-            "attached": sum(name in tables.declared for name in tables.locations),
         },
     }
 
