@@ -313,7 +313,5 @@ class _Transaction(transaction.Transaction):
 class _Api(impl_idl.OvsdbIdl):
     ovsdb_connection = None  # in ovsdbapp one for the whole class; here each api has its own
 
-    def create_transaction(
-        self, check_error: bool = False, log_errors: bool = True, **_: Any
-    ) -> _Transaction:
+    def create_transaction(self, check_error: bool = False, log_errors: bool = True, **_: Any) -> _Transaction:
         return _Transaction(self, self.ovsdb_connection, check_error=check_error, log_errors=log_errors)

@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dove_ryu.openflow.pipeline import TABLES
+
 # The IDL's rows carry their columns as attributes and no types.
 Row = Any
 Tables = Mapping[str, Any]
@@ -41,6 +43,10 @@ _STRING_OR_NONE = {"type": {"key": "string", "min": 0, "max": 1}}
 _INTEGER_OR_NONE = {"type": {"key": "integer", "min": 0, "max": 1}}
 _STRINGS_BY_NAME = {"type": {"key": "string", "value": "string", "min": 0, "max": "unlimited"}}
 
+_ROWS_BY_TABLE_NUMBER = {
+    "type": {"key": "integer", "value": {"type": "uuid", "refTable": "Flow_Table"}, "min": 0, "max": "unlimited"}
+}
+
 
 def _rows_of(table: str) -> dict[str, Any]:
     return {"type": {"key": {"type": "uuid", "refTable": table}, "min": 0, "max": "unlimited"}}
@@ -50,7 +56,7 @@ def schema() -> dict[str, Any]:
     """The Open_vSwitch schema, cut down to the columns that are monitored: a fresh copy for each connection.
 
     Asking the server for its own schema is usual, but it is a blocking call before each connection, for some
-    200 columns of which 17 matter. Those have long had the types below, and the server checks each
+    200 columns of which 19 matter. Those have long had the types below, and the server checks each
     request against its own schema anyway. Interface statistics, which change every five seconds on every
     port, are not among them: a quiet host sends nothing.
     """
@@ -63,6 +69,7 @@ def schema() -> dict[str, Any]:
                 "fail_mode": _STRING_OR_NONE,
                 "other_config": _STRINGS_BY_NAME,
                 "controller": _rows_of("Controller"),
+                "flow_tables": _ROWS_BY_TABLE_NUMBER,
                 "ports": _rows_of("Port"),
             },
             "indexes": [["name"]],
@@ -79,6 +86,7 @@ def schema() -> dict[str, Any]:
             },
             "indexes": [["name"]],
         },
+        "Flow_Table": {"columns": {"name": _STRING_OR_NONE}},
         "Controller": {
             "columns": {
                 "controller_rate_limit": _INTEGER_OR_NONE,
@@ -142,8 +150,7 @@ def find_bridge(tables: Tables, dpid: int) -> Row:
         )
     present = ", ".join(f"{row.name} ({''.join(row.datapath_id) or 'no datapath id yet'})" for row in bridges)
     raise NoBridgeError(
-        f"no bridge has the datapath id {wanted}; there is {present or 'no bridge'}."
-        f" Make one: {INIT} --encap-ip IP"
+        f"no bridge has the datapath id {wanted}; there is {present or 'no bridge'}. Make one: {INIT} --encap-ip IP"
     )
 
 
@@ -269,9 +276,7 @@ def _bound_interface(interface: _Interface) -> BoundInterface | None:
     if interface.iface_id is None or not _ENDPOINT.fullmatch(interface.iface_id):
         return None
     mac = interface.attached_mac.lower()
-    return BoundInterface(
-        interface.name, interface.ofport, interface.iface_id, mac if _MAC.fullmatch(mac) else None
-    )
+    return BoundInterface(interface.name, interface.ofport, interface.iface_id, mac if _MAC.fullmatch(mac) else None)
 
 
 def _interface_problems(interface: _Interface) -> Iterator[str]:
@@ -326,6 +331,7 @@ def wishes(api: Any, reading: Reading, limits: Limits) -> list[Command]:
     """The ovsdbapp commands, of `api`, that make the bridge a dSwitch; empty when it is one."""
     return [
         *_bridge_wishes(api, reading.bridge),
+        *_table_wishes(api, reading.bridge),
         *_controller_wishes(api, reading.bridge, limits),
         *_tunnel_wishes(api, reading),
     ]
@@ -338,6 +344,15 @@ def _bridge_wishes(api: Any, bridge: Row) -> Iterator[Command]:
     # In-band control puts hidden flows above ours, and lets ARP and DHCP pass beside every policy.
     if bridge.other_config.get("disable-in-band") != "true":
         yield api.db_set("Bridge", bridge.uuid, ("other_config", {"disable-in-band": "true"}))
+
+
+def _table_wishes(api: Any, bridge: Row) -> Iterator[Command]:
+    """Tables bear their names, so that ``ovs-ofctl --names`` shows them to an operator."""
+    named = {number: row.name for number, row in bridge.flow_tables.items()}
+    if any(named.get(table.number) != [table.name] for table in TABLES):
+        rows = {table.number: api.db_create("Flow_Table", name=table.name) for table in TABLES}
+        yield from rows.values()
+        yield api.db_set("Bridge", bridge.uuid, ("flow_tables", rows))
 
 
 def _controller_wishes(api: Any, bridge: Row, limits: Limits) -> Iterator[Command]:

@@ -22,9 +22,7 @@ def test_a_bridge_is_made_a_dswitch(ovs: PrivateOvs, transport: str) -> None:
         assert host.views == [HostView(DPID, "br-dove", ("192.0.2.1",), ("geneve", "vxlan"), ())]
         assert host.states[0] == (HostState.CONNECTING, f"to {getattr(ovs, transport)}")
 
-    assert (
-        ovs.vsctl("get", "Bridge", "br-dove", "fail_mode", "other_config:disable-in-band") == 'secure\n"true"'
-    )
+    assert ovs.vsctl("get", "Bridge", "br-dove", "fail_mode", "other_config:disable-in-band") == 'secure\n"true"'
     limits = ovs.vsctl(
         "--format=csv",
         "--no-headings",
@@ -36,11 +34,17 @@ def test_a_bridge_is_made_a_dswitch(ovs: PrivateOvs, transport: str) -> None:
     for encap_type in ("geneve", "vxlan"):
         port = f"dove-{encap_type}"
         assert ovs.vsctl("port-to-br", port) == "br-dove"
-        assert (
-            ovs.vsctl("get", "Interface", port, "type", "options")
-            == f"{encap_type}\n{{key=flow, remote_ip=flow}}"
-        )
+        assert ovs.vsctl("get", "Interface", port, "type", "options") == f"{encap_type}\n{{key=flow, remote_ip=flow}}"
         assert ovs.ofport(port) > 0
+
+
+def test_the_tables_bear_their_names(ovs: PrivateOvs) -> None:
+    init(ovs)
+    with Host(ovs.unix) as host:
+        host.until_state(HostState.CONNECTED)
+        ovs.vsctl("add", "Bridge", "br-dove", "protocols", "OpenFlow15")
+        ovs.add_flows("br-dove", "table=9 actions=drop")
+        assert "table=POLICY" in ovs.ofctl("--names", "dump-flows", "br-dove")
 
 
 def test_what_is_right_is_left_alone(ovs: PrivateOvs, caplog: pytest.LogCaptureFixture) -> None:
@@ -80,13 +84,9 @@ def test_tunnels_follow_the_types_listed(ovs: PrivateOvs) -> None:
         ovs.vsctl("wait-until", "Interface", "dove-geneve", "ofport>0")
         assert ovs.vsctl("list-ports", "br-dove") == "dove-geneve"
         init(ovs, types="genève,vxlan")
-        assert "'genève' is none of geneve, vxlan" in host.until_state(
-            HostState.INCOMPLETE, "dove-encap-type"
-        )
+        assert "'genève' is none of geneve, vxlan" in host.until_state(HostState.INCOMPLETE, "dove-encap-type")
         assert host.views[-1].encap_types == ("vxlan",)
-        assert ovs.vsctl("list-ports", "br-dove").split() == ["dove-geneve", "dove-vxlan"], (
-            "a slip cuts nothing off"
-        )
+        assert ovs.vsctl("list-ports", "br-dove").split() == ["dove-geneve", "dove-vxlan"], "a slip cuts nothing off"
 
 
 def test_ipv6_tunnels_carry_checksums(ovs: PrivateOvs) -> None:
@@ -158,12 +158,8 @@ def test_two_dswitches_that_start_at_once_do_not_fight(ovs: PrivateOvs) -> None:
     ovs.add_bridge("br-two", DPID + 1)
     with Host(ovs.unix) as one, Host(ovs.unix, DPID + 1) as two:
         settled = {HostState.CONNECTED, HostState.INCOMPLETE}
-        one.until(
-            lambda: bool(one.states) and one.states[-1][0] in settled and "refused" not in one.states[-1][1]
-        )
-        two.until(
-            lambda: bool(two.states) and two.states[-1][0] in settled and "refused" not in two.states[-1][1]
-        )
+        one.until(lambda: bool(one.states) and one.states[-1][0] in settled and "refused" not in one.states[-1][1])
+        two.until(lambda: bool(two.states) and two.states[-1][0] in settled and "refused" not in two.states[-1][1])
         holders = {ovs.vsctl("port-to-br", port) for port in ("dove-geneve", "dove-vxlan")}
         assert len(holders) == 1, "each bridge commits both ports or none"
 
@@ -247,9 +243,7 @@ def test_a_refused_change_is_said_and_tried_again(ovs: PrivateOvs) -> None:
     # Interface names are unique in a database, and this one hides in a port of another name.
     ovs.vsctl("add-bond", "br-dove", "bond0", "dove-geneve", "other")
     with Host(ovs.unix) as host:
-        host.until_state(
-            HostState.INCOMPLETE, "the change was refused", "constraint violation", "dove-geneve"
-        )
+        host.until_state(HostState.INCOMPLETE, "the change was refused", "constraint violation", "dove-geneve")
         ovs.vsctl("del-port", "bond0")
         host.until_state(HostState.CONNECTED)
 
