@@ -224,8 +224,8 @@ def pid_file(path: str | None) -> Iterator[None]:
         Path(path).unlink(missing_ok=True)
 
 
-def run(settings: Settings) -> None:
-    """From the listening socket to the last closed connection. Raises StartupError."""
+def run(settings: Settings) -> int:
+    """From the listening socket to the last closed connection: the exit code. Raises StartupError."""
     tls = tls_context(settings.openflow_tls) if settings.openflow_tls else None
     listener = listen(settings)
     stop_signal = StopSignal(settings.stop_timeout)
@@ -239,12 +239,30 @@ def run(settings: Settings) -> None:
             where = f"{settings.openflow_host} port {listener.getsockname()[1]} ({'TLS' if tls else 'TCP'})"
             LOG.info("running %s; awaiting switches on %s", ", ".join(settings.applications), where)
             LOG.info("stopping on %s", stop_signal.wait())
-        finally:
-            stop_signal.set_limit()
-            server.stop()
+        except StartupError:
+            # Half started, an application may be unable to stop; what matters is why it did not start.
+            stop(server, manager, stop_signal, logging.DEBUG)
+            raise
+        return 0 if stop(server, manager, stop_signal, logging.ERROR) else 1
+
+
+def stop(server: Server, manager: Any, stop_signal: StopSignal, complaint: int) -> bool:
+    """No more switches, no more applications, no more connections; whether all applications agreed.
+
+    What one says against it is logged at the level `complaint`, and the others are stopped all the same.
+    """
+    agreed = True
+    stop_signal.set_limit()
+    server.stop()
+    for _ in [*manager.applications, "contexts"]:  # each turn stops all up to the first that fails
+        try:
             manager.close()
-            close_connections()
-            stop_signal.lift_limit()
+        except Exception:
+            agreed = False
+            LOG.log(complaint, "an application failed to stop", exc_info=True)
+    close_connections()
+    stop_signal.lift_limit()
+    return agreed
 
 
 def close_connections() -> None:
@@ -277,11 +295,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         version = f"{dove_ryu.__version__} ({framework.version()})"
         settings = config.parse(framework.CONF, sys.argv[1:] if arguments is None else arguments, version)
         start_log(settings)
-        run(settings)
+        return leave(run(settings))
     except StartupError as error:
         print(f"{config.PROGRAM}: {error}", file=sys.stderr)
         return leave(error.exit_code)
-    return leave(0)
 
 
 if __name__ == "__main__":

@@ -54,6 +54,15 @@ def test_application_that_does_not_stop_is_shown_and_left(manager: Start, hub: s
     process.says(r"stubborn.py., line \d+ in stop" if hub == "native" else r"^Timeout")
 
 
+def test_application_that_fails_to_stop_does_not_keep_the_others(manager: Start) -> None:
+    process = manager("taken_port", "stubborn", "--wsapi-port", "0")
+    process.port()
+    assert process.stop()[0] == 1
+    process.says("an application failed to stop")
+    process.says("RuntimeError: nothing to stop")
+    process.says("asked to stop")
+
+
 def test_occupied_port(manager: Start, hub: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

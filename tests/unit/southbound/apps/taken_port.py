@@ -1,4 +1,4 @@
-"""An application whose own server finds its port taken."""
+"""An application whose own server finds its port taken, and which cannot stop what it has not started."""
 
 import socket
 
@@ -14,3 +14,6 @@ class TakenPort(framework.RyuApp):
         except OSError as error:
             options = "--wsapi-host or --wsapi-port"
             raise config.ListenError("REST", settings.rest_host, settings.rest_port, options, error) from None
+
+    def stop(self):
+        raise RuntimeError("nothing to stop")
