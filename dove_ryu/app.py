@@ -7,7 +7,7 @@ store, the hosts and the REST server.
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, ClassVar
 
 from dove_ryu import config
 from dove_ryu.binding import Binder
@@ -26,7 +26,7 @@ LOG = logging.getLogger(__name__)
 class DoveApp(framework.RyuApp):
     """The DOVE Policy Service as a Ryu application."""
 
-    OFP_VERSIONS = [framework.ofproto_v1_3.OFP_VERSION]
+    OFP_VERSIONS: ClassVar = [framework.ofproto_v1_3.OFP_VERSION]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -37,6 +37,7 @@ class DoveApp(framework.RyuApp):
             self._service.start()
         except StoreError as error:
             raise config.StartupError(str(error)) from None
+        self._switches = self._service.switches
         self._binder = Binder(self._service, settings)
         self._rest = RestServer(settings.rest_host, settings.rest_port, application(self._service))
 
@@ -65,7 +66,7 @@ class DoveApp(framework.RyuApp):
     def _hear_requests(self, datapath: Any, messages: list[bytes]) -> None:
         link = _link(datapath)
         if link is not None:
-            self._service.hear_requests(link, messages)
+            self._service.post(self._switches.hear_requests, link, messages)
 
     @framework.set_ev_cls(
         framework.ofp_event.EventOFPStateChange, [framework.MAIN_DISPATCHER, framework.DEAD_DISPATCHER]
@@ -74,27 +75,27 @@ class DoveApp(framework.RyuApp):
         datapath = event.datapath
         if event.state == framework.MAIN_DISPATCHER:
             datapath.dove_link = Link(datapath)
-            self._service.greet(datapath.dove_link, _ports(datapath))
+            self._service.post(self._switches.greet, datapath.dove_link, _ports(datapath))
         elif _link(datapath) is not None:
-            self._service.lose(datapath.dove_link)
+            self._service.post(self._switches.lose, datapath.dove_link)
 
     @framework.set_ev_cls(framework.ofp_event.EventOFPFlowStatsReply, framework.MAIN_DISPATCHER)
     def _flows_reported(self, event: Any) -> None:
         link = _link(event.msg.datapath)
         if link is not None:
-            self._service.hear_flows(link, bytes(event.msg.buf))
+            self._service.post(self._switches.hear_flows, link, bytes(event.msg.buf))
 
     @framework.set_ev_cls(framework.ofp_event.EventOFPBarrierReply, framework.MAIN_DISPATCHER)
     def _barrier_passed(self, event: Any) -> None:
         link = _link(event.msg.datapath)
         if link is not None:
-            self._service.hear_barrier(link, event.msg.xid)
+            self._service.post(self._switches.hear_barrier, link, event.msg.xid)
 
     @framework.set_ev_cls(framework.ofp_event.EventOFPPortStateChange, framework.MAIN_DISPATCHER)
     def _ports_changed(self, event: Any) -> None:
         link = _link(event.datapath)
         if link is not None:
-            self._service.hear_ports(link, _ports(event.datapath))
+            self._service.post(self._switches.hear_ports, link, _ports(event.datapath))
 
     @framework.set_ev_cls(framework.ofp_event.EventOFPErrorMsg, framework.MAIN_DISPATCHER)
     def _refused(self, event: Any) -> None:

@@ -1,8 +1,8 @@
-"""What hosts and packets tell becomes documents in the store: locations, encapsulations, learned addresses (F24, X15).
+"""What hosts and packets tell becomes documents in the store: locations, tunnels, learned addresses (F24, X15).
 
-Each connected dSwitch's OVSDB is followed.  An interface with an iface-id of ``NETWORK/NAME`` places that endpoint at its
-port; when it no longer says so, the location ends.  The host's encapsulation settings are the dSwitch's.  Writing waits for
-the store, so this has a thread of its own, with a queue.
+Each connected dSwitch's OVSDB is followed.  An interface with an iface-id of ``NETWORK/NAME`` places that endpoint
+at its port; when it no longer says so, the location ends.  The host's encapsulation settings are the dSwitch's.
+Writing waits for the store, so this has a thread of its own, with a queue.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ class Binder:
 
     def start(self) -> None:
         """Begin to listen to the service."""
-        self._service.listener = self
+        self._service.switches.listener = self
         self._thread.start()
 
     def stop(self) -> None:
         """End the connections to all hosts."""
-        self._service.listener = None
+        self._service.switches.listener = None
         self._queue.put(None)
         self._thread.join(1)
         for host in self._hosts.values():
@@ -86,7 +86,9 @@ class Binder:
             dpid,
             target,
             on_view=lambda view: self._queue.put(lambda: self._see(view)),
-            on_state=lambda dpid, state, reason: self._service.observe(dpid, ovsdb=str(state), reason=reason),
+            on_state=lambda dpid, state, reason: self._service.post(
+                self._service.switches.observe, dpid, ovsdb=str(state), reason=reason
+            ),
             rate_limit=self._settings.packet_in_rate,
             burst_limit=self._settings.packet_in_burst,
         )

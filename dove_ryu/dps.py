@@ -1,9 +1,9 @@
 """The DOVE Policy Service: events go in, flow changes and answers come out.
 
-Down: a change of the world becomes facts; the standing flows of the touched networks at the touched dSwitches are computed
-anew and compared with those before; what facts make stale is deleted from the cache of the dSwitches that host the network
-(F22) and of no other.  Up: a packet that missed becomes a policy request, the request a reply, the reply cached flows, and
-the packet goes on.
+Down: a change of the world becomes facts; the standing flows of the touched networks at the touched dSwitches are
+computed anew and compared with those before; what facts make stale is deleted from the cache of the dSwitches that host
+the network (F22) and of no other.  Up: a packet that missed becomes a policy request, the request a reply, the reply
+cached flows, and the packet goes on.
 
 Nothing here does I/O, waits, or reads a clock; one thread of control owns it.
 """
@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from dove_ryu.features import Answer, Feature, Request
+from dove_ryu.features import TUNNEL_PORTS, Answer, Feature, Request
 from dove_ryu.features.classify import Classify
 from dove_ryu.features.multicast import Multicast
 from dove_ryu.features.neighbour import Neighbour
@@ -101,7 +101,7 @@ class Dps:
 
     def standing_flows(self, dpid: int) -> list[Flow]:
         """All the flows that a dSwitch should hold besides its cache, computed from nothing but the world."""
-        return [flow for scope in self._scopes(dpid) for flow in self._flows(dpid, scope).values()]
+        return _first_claims(self._flows(dpid, scope) for scope in self._scopes(dpid))
 
     def connect(self, dpid: int, ports: Mapping[str, int], installed: Iterable[Flow]) -> list[FlowChange]:
         """A dSwitch is there with *ports* and holds *installed* flows of ours: what makes it right.
@@ -124,6 +124,8 @@ class Dps:
         self.world.ports[dpid] = dict(ports)
         changed = {name for name in before.keys() | ports.keys() if before.get(name) != ports.get(name)}
         touched = Touched({(dpid, WHOLE_DSWITCH)}, {})
+        if not changed.isdisjoint(TUNNEL_PORTS.values()):
+            touched.stale[dpid] = [FlowDelete(CACHED_COOKIE, CACHED_MASK)]
         for tables in self.world.hosted(dpid):
             places = [tables.locations[name] for name in sorted(tables.hosted[dpid])]
             moved = [place for place in places if place.port in changed]
@@ -176,9 +178,23 @@ class Dps:
         if isinstance(entity, DSwitch):
             self._touch_dswitch(touched, fact, entity.dpid)
         elif tables is not None and not isinstance(entity, Appliance):
-            dpids = before | tables.hosts()
-            touched.scopes.update((dpid, tables.name) for dpid in dpids)
-            self._forget(touched, tables, fact, dpids)
+            after = tables.hosts()
+            touched.scopes.update((dpid, tables.name) for dpid in before | after)
+            self._forget(touched, tables, fact, before | after)
+            if tables.network is not None:
+                _delete(touched, before - after, _forget_network(tables.network))
+            if isinstance(entity, VirtualNetwork):
+                self._touch_rivals(touched, fact, tables)
+
+    def _touch_rivals(self, touched: Touched, fact: Fact, tables: NetworkTables) -> None:
+        """Other networks that claim the same VNI may now have it, or no longer."""
+        deletions = list(self._stale(tables, fact))
+        vnis = {side.vni for side in (fact.before, fact.after) if isinstance(side, VirtualNetwork)}
+        for rival in self.world.networks():
+            if rival is not tables and rival.network is not None and rival.network.vni in vnis:
+                touched.scopes.update((dpid, rival.name) for dpid in rival.hosts())
+                for deletion in deletions:
+                    _delete(touched, rival.hosts(), deletion)
 
     def _touch_dswitch(self, touched: Touched, fact: Fact, dpid: int) -> None:
         """Every entry that leads to a dSwitch is stale when the way to it changes, and all of its own are."""
@@ -191,16 +207,13 @@ class Dps:
 
     def _forget(self, touched: Touched, tables: NetworkTables, fact: Fact, dpids: set[int]) -> None:
         for deletion in self._stale(tables, fact):
-            for dpid in dpids:
-                deletions = touched.stale.setdefault(dpid, [])
-                if deletion not in deletions:
-                    deletions.append(deletion)
+            _delete(touched, dpids, deletion)
 
     def _stale(self, tables: NetworkTables, fact: Fact) -> Iterator[FlowDelete]:
         if isinstance(fact.either, VirtualNetwork):
             for side in (fact.before, fact.after):
                 if isinstance(side, VirtualNetwork):
-                    yield FlowDelete(CACHED_COOKIE, CACHED_MASK, None, match({VNI: side.vni}))
+                    yield _forget_network(side)
         elif tables.network is not None:
             for feature in self._features:
                 yield from feature.stale(tables, fact)
@@ -215,39 +228,55 @@ class Dps:
 
     def _recompute(self, dpid: int, scopes: set[Scope]) -> list[FlowChange]:
         """Compute the flows of some scopes anew; the difference to those before."""
-        before = {key: flow for scope in scopes for key, flow in self._standing[dpid].get(scope, {}).items()}
-        present = self._scopes(dpid)
-        for scope in scopes:
-            if scope in present:
-                self._standing[dpid][scope] = self._flows(dpid, scope)
-            else:
-                self._standing[dpid].pop(scope, None)
-        after = {key: flow for scope in scopes for key, flow in self._standing[dpid].get(scope, {}).items()}
-        for key in before.keys() - after.keys():
-            self._hand_over(dpid, key, after)
-        return plan(after.values(), before.values())
+        standing, present = self._standing[dpid], self._scopes(dpid)
+        renewed = {scope: self._flows(dpid, scope) if scope in present else {} for scope in scopes}
+        changed = {key for scope in scopes for key, _ in renewed[scope].items() ^ standing.get(scope, {}).items()}
+        before = self._claimed(dpid, changed)
+        standing |= renewed
+        for scope in scopes.difference(present):
+            del standing[scope]
+        return plan(self._claimed(dpid, changed), before)
 
-    def _hand_over(self, dpid: int, key: FlowKey, after: dict[FlowKey, Flow]) -> None:
-        """A flow that one scope gives up may be another's, as when a port changes hands between networks."""
-        for flows in self._standing[dpid].values():
-            if key in flows:
-                after[key] = flows[key]
+    def _claimed(self, dpid: int, keys: Iterable[FlowKey]) -> list[Flow]:
+        """The flows of some keys, each from the first scope that claims it."""
+        scopes = [flows for _, flows in sorted(self._standing[dpid].items())]
+        found = (next((flows[key] for flows in scopes if key in flows), None) for key in keys)
+        return [flow for flow in found if flow is not None]
 
     def _flows(self, dpid: int, scope: Scope) -> dict[FlowKey, Flow]:
         if scope == WHOLE_DSWITCH:
             own = (flow for feature in self._features for flow in feature.dswitch_flows(self.world, dpid))
             return {flow.key: flow for flow in (*miss_flows(), *own)}
         tables = self.world.network(scope)
-        if tables is None:
+        if tables is None or tables.network is None or self.world.network_of_vni(tables.network.vni) is not tables:
             return {}
-        flows = (flow for feature in self._features for flow in feature.network_flows(self.world, dpid, tables))
-        return {flow.key: flow for flow in flows}
+        flows = [flow for feature in self._features for flow in feature.network_flows(self.world, dpid, tables)]
+        return {flow.key: flow for flow in reversed(flows)}
 
     def _scopes(self, dpid: int) -> list[Scope]:
         return [WHOLE_DSWITCH, *(tables.name for tables in self.world.hosted(dpid))]
 
     def _all(self, dpid: int) -> list[Flow]:
-        return [flow for flows in self._standing[dpid].values() for flow in flows.values()]
+        return _first_claims(flows for _, flows in sorted(self._standing[dpid].items()))
+
+
+def _first_claims(scopes: Iterable[dict[FlowKey, Flow]]) -> list[Flow]:
+    """The flows of all scopes; one that several claim, as when a port changes hands, is the first's in the alphabet."""
+    flows: dict[FlowKey, Flow] = {}
+    for scope in scopes:
+        flows = scope | flows
+    return list(flows.values())
+
+
+def _forget_network(network: VirtualNetwork) -> FlowDelete:
+    return FlowDelete(CACHED_COOKIE, CACHED_MASK, None, match({VNI: network.vni}))
+
+
+def _delete(touched: Touched, dpids: Iterable[int], deletion: FlowDelete) -> None:
+    for dpid in dpids:
+        deletions = touched.stale.setdefault(dpid, [])
+        if deletion not in deletions:
+            deletions.append(deletion)
 
 
 def _resumption(packet_in: PacketIn) -> int:

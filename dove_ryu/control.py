@@ -1,0 +1,67 @@
+"""The one thread of control, and the queue that leads to it.
+
+Switch connections, the store's watch, REST workers and hosts all post to the queue; whatever they bring happens one
+after another on this thread, which alone reads and writes the world.  It never waits for anything but the queue.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+LOG = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class Control:
+    """A thread that does what is posted to it, in order."""
+
+    def __init__(self) -> None:
+        self._queue: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="dps", daemon=True)
+
+    def start(self) -> None:
+        """Begin with what has been posted."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after what has been posted."""
+        self._queue.put(None)
+        self._thread.join(1)
+
+    def post(self, act: Callable[[], object]) -> None:
+        """Let *act* happen on the thread; any thread may post."""
+        self._queue.put(act)
+
+    def ask(self, question: Callable[[], T], timeout: float) -> T:
+        """What *question* answers on the thread, or raises there.
+
+        :raises TimeoutError: where it does not come to it within *timeout* seconds.
+        """
+        answered: queue.SimpleQueue[tuple[T | None, BaseException | None]] = queue.SimpleQueue()
+
+        def act() -> None:
+            try:
+                answered.put((question(), None))
+            except Exception as error:  # it belongs to the asker, whatever it is
+                answered.put((None, error))
+
+        self.post(act)
+        try:
+            value, error = answered.get(timeout=timeout)
+        except queue.Empty:
+            raise TimeoutError(f"the DPS did not answer within {timeout:g} s") from None
+        if error is not None:
+            raise error
+        return value  # type: ignore[return-value]  # None only where T has it
+
+    def _run(self) -> None:
+        while (act := self._queue.get()) is not None:
+            try:
+                act()
+            except Exception:
+                LOG.exception("an event was lost")
