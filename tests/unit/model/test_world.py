@@ -96,6 +96,15 @@ def test_a_network_exists_once_it_is_declared() -> None:
     assert world.network("mail") is None
 
 
+def test_a_vni_that_two_networks_claim_for_a_moment_is_lost_by_neither() -> None:
+    blue, red = VirtualNetwork("blue", 1, 7), VirtualNetwork("red", 2, 7)
+    for first, second in ((blue, red), (red, blue)):
+        world = world_of([Change.put(first), Change.put(second)])
+        assert world.network_of_vni(7) is world.network("blue")
+        world.apply(Change.gone(second))
+        assert world.network_of_vni(7) is world.network(first.name)
+
+
 def test_what_was_learned_counts_where_the_declaration_leaves_it_open() -> None:
     world = World()
     world.apply(Change.put(Learned("web", "ws1", ("02:00:00:00:00:02",), ("10.0.0.2",))))
