@@ -33,9 +33,9 @@ from dove_ryu.openflow.fields import (
     SOURCE_DOMAIN,
     VNI,
 )
-from dove_ryu.openflow.flow import Flow, FlowChange, FlowDelete, FlowKey, PacketIn, match
-from dove_ryu.openflow.pipeline import LOCATION, NEIGHBOUR, POLICY, miss_flows
-from dove_ryu.openflow.plan import plan
+from dove_ryu.openflow.flow import Flow, FlowChange, FlowDelete, PacketIn, match
+from dove_ryu.openflow.pipeline import LOCATION, NEIGHBOUR, POLICY
+from dove_ryu.standing import WHOLE_DSWITCH, Scope, StandingFlows
 
 FEATURES: tuple[Feature, ...] = (
     Classify(),
@@ -49,11 +49,6 @@ FEATURES: tuple[Feature, ...] = (
 
 Effects = dict[int, list[FlowChange]]
 """What to send, by datapath id."""
-
-Scope = str
-"""A part of a dSwitch's standing flows: a network's name, or ``""`` for what does not depend on any."""
-
-WHOLE_DSWITCH: Scope = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,16 +87,16 @@ class Dps:
         self.requests: Counter[Outcome] = Counter()
         self.observations: dict[int, Observation] = {}
         self._features = tuple(features)
-        self._standing: dict[int, dict[Scope, dict[FlowKey, Flow]]] = {}
+        self._standing = StandingFlows(self.world, self._features)
 
     @property
     def connected(self) -> frozenset[int]:
         """The datapath ids of the dSwitches whose flows are kept."""
-        return frozenset(self._standing)
+        return self._standing.connected
 
     def standing_flows(self, dpid: int) -> list[Flow]:
         """All the flows that a dSwitch should hold besides its cache, computed from nothing but the world."""
-        return _first_claims(self._flows(dpid, scope) for scope in self._scopes(dpid))
+        return self._standing.compute(dpid)
 
     def connect(self, dpid: int, ports: Mapping[str, int], installed: Iterable[Flow]) -> list[FlowChange]:
         """A dSwitch is there with *ports* and holds *installed* flows of ours: what makes it right.
@@ -109,13 +104,12 @@ class Dps:
         Its cache is forgotten, because nothing tells what it missed while it was away.
         """
         self.world.ports[dpid] = dict(ports)
-        self._standing[dpid] = {scope: self._flows(dpid, scope) for scope in self._scopes(dpid)}
         present = [flow for flow in installed if flow.cookie & CACHED_MASK != CACHED_COOKIE]
-        return [*plan(self._all(dpid), present), FlowDelete(CACHED_COOKIE, CACHED_MASK)]
+        return [*self._standing.begin(dpid, present), FlowDelete(CACHED_COOKIE, CACHED_MASK)]
 
     def disconnect(self, dpid: int) -> None:
         """A dSwitch is gone; where its endpoints are stays known."""
-        self._standing.pop(dpid, None)
+        self._standing.end(dpid)
         self.world.ports.pop(dpid, None)
 
     def show_ports(self, dpid: int, ports: Mapping[str, int]) -> Effects:
@@ -139,7 +133,7 @@ class Dps:
         """Take changes of the world in; what has to be sent comes out."""
         touched = Touched(set(), {})
         for change in changes:
-            if not self._standing:  # nobody to tell; a million documents are read at the start
+            if not self.connected:  # nobody to tell; a million documents are read at the start
                 self.world.apply(change)
                 continue
             tables = self.world.tables.get(change.network)
@@ -221,51 +215,10 @@ class Dps:
     def _carry_out(self, touched: Touched) -> Effects:
         effects: Effects = {}
         for dpid in sorted({dpid for dpid, _ in touched.scopes} | touched.stale.keys()):
-            if dpid in self._standing:
-                changes = self._recompute(dpid, {scope for where, scope in touched.scopes if where == dpid})
+            if dpid in self.connected:
+                changes = self._standing.renew(dpid, (scope for where, scope in touched.scopes if where == dpid))
                 effects[dpid] = [*changes, *touched.stale.get(dpid, ())]
         return {dpid: changes for dpid, changes in effects.items() if changes}
-
-    def _recompute(self, dpid: int, scopes: set[Scope]) -> list[FlowChange]:
-        """Compute the flows of some scopes anew; the difference to those before."""
-        standing, present = self._standing[dpid], self._scopes(dpid)
-        renewed = {scope: self._flows(dpid, scope) if scope in present else {} for scope in scopes}
-        changed = {key for scope in scopes for key, _ in renewed[scope].items() ^ standing.get(scope, {}).items()}
-        before = self._claimed(dpid, changed)
-        standing |= renewed
-        for scope in scopes.difference(present):
-            del standing[scope]
-        return plan(self._claimed(dpid, changed), before)
-
-    def _claimed(self, dpid: int, keys: Iterable[FlowKey]) -> list[Flow]:
-        """The flows of some keys, each from the first scope that claims it."""
-        scopes = [flows for _, flows in sorted(self._standing[dpid].items())]
-        found = (next((flows[key] for flows in scopes if key in flows), None) for key in keys)
-        return [flow for flow in found if flow is not None]
-
-    def _flows(self, dpid: int, scope: Scope) -> dict[FlowKey, Flow]:
-        if scope == WHOLE_DSWITCH:
-            own = (flow for feature in self._features for flow in feature.dswitch_flows(self.world, dpid))
-            return {flow.key: flow for flow in (*miss_flows(), *own)}
-        tables = self.world.network(scope)
-        if tables is None or tables.network is None or self.world.network_of_vni(tables.network.vni) is not tables:
-            return {}
-        flows = [flow for feature in self._features for flow in feature.network_flows(self.world, dpid, tables)]
-        return {flow.key: flow for flow in reversed(flows)}
-
-    def _scopes(self, dpid: int) -> list[Scope]:
-        return [WHOLE_DSWITCH, *(tables.name for tables in self.world.hosted(dpid))]
-
-    def _all(self, dpid: int) -> list[Flow]:
-        return _first_claims(flows for _, flows in sorted(self._standing[dpid].items()))
-
-
-def _first_claims(scopes: Iterable[dict[FlowKey, Flow]]) -> list[Flow]:
-    """The flows of all scopes; one that several claim, as when a port changes hands, is the first's in the alphabet."""
-    flows: dict[FlowKey, Flow] = {}
-    for scope in scopes:
-        flows = scope | flows
-    return list(flows.values())
 
 
 def _forget_network(network: VirtualNetwork) -> FlowDelete:
