@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 
 from dove_ryu.features import NEGATIVE_TTL, Feature, Request, hosted
 from dove_ryu.model.addresses import is_ipv6, link_local
-from dove_ryu.model.entities import Endpoint, Location, Policy
+from dove_ryu.model.entities import Endpoint, Location, Policy, PolicyAction
 from dove_ryu.model.resolution import Outcome
 from dove_ryu.model.world import Fact, NetworkTables, World
 from dove_ryu.openflow import oxm
@@ -76,7 +76,7 @@ class Neighbour(Feature):
             yield NEIGHBOUR.flow(100, terms, [], Cookie(Kind.UNKNOWN), NEGATIVE_TTL)
 
     def stale(self, tables: NetworkTables, fact: Fact) -> Iterable[FlowDelete]:
-        """Answers about a changed endpoint's addresses; answers to a domain whose policy changed."""
+        """Answers about a changed endpoint's addresses; answers to a domain whose policy changed or can have."""
         assert tables.network is not None
         network: Terms = {VNI: tables.network.vni}
         match fact.either:
@@ -90,6 +90,8 @@ class Neighbour(Feature):
             case Policy(source=source):
                 domain = tables.domains.get(source or "")
                 yield _forget(network if domain is None else network | {SOURCE_DOMAIN: domain.number})
+            case PolicyAction():
+                yield _forget(network)
 
 
 def _question(ip: str) -> Terms:

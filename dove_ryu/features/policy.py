@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from dove_ryu.features import Feature, Request
-from dove_ryu.model.entities import Policy
+from dove_ryu.model.entities import Policy, PolicyAction
 from dove_ryu.model.resolution import Outcome
 from dove_ryu.model.world import Fact, NetworkTables
 from dove_ryu.openflow.fields import (
@@ -39,21 +39,41 @@ class PolicyCache(Feature):
         actions: list[Action] = [goto(CHAIN if reply.path else OUTPUT)]
         if reply.outcome is Outcome.DENIED:
             actions = []
-        number, tracking = (0, 0) if reply.policy is None else (reply.policy.number, reply.policy.tracking)
+        number, tracking = (NO_POLICY, 0) if reply.policy is None else (reply.policy.number, reply.policy.tracking)
         yield POLICY.flow(100, terms, actions, Cookie(Kind.POLICY, number, tracking), reply.expiry)
 
     def stale(self, tables: NetworkTables, fact: Fact) -> Iterable[FlowDelete]:
-        """Entries of a policy that changed, and those of its pair when it is the first to govern it."""
-        if not isinstance(fact.either, Policy) or tables.network is None:
-            return
-        for policy in (fact.before, fact.after):
-            if isinstance(policy, Policy):
-                yield FlowDelete(int(Cookie(Kind.POLICY, policy.number)), OBJECT_MASK, POLICY.number)
-        source, destination = (tables.domains.get(name or "") for name in (fact.either.source, fact.either.destination))
-        if source is not None and destination is not None:
-            terms: Terms = {
-                VNI: tables.network.vni,
-                SOURCE_DOMAIN: source.number,
-                DESTINATION_DOMAIN: destination.number,
-            }
-            yield FlowDelete(CACHED_COOKIE, CACHED_MASK, POLICY.number, match(terms))
+        """Entries of a policy that changed or whose action did, and those of its pair when it is the first to govern it."""
+        match fact.either:
+            case Policy() as policy:
+                for side in (fact.before, fact.after):
+                    if isinstance(side, Policy):
+                        yield _forget_number(side.number)
+                yield from _forget_pair(tables, policy)
+            case PolicyAction(name=name):
+                for policy in tables.policies.values():
+                    if name in policy.actions:
+                        yield _forget_number(policy.number)
+
+
+NO_POLICY = 0
+"""Stands for a policy's number in the entries of pairs that nothing governs, not even a default policy."""
+
+
+def _forget_number(number: int) -> FlowDelete:
+    return FlowDelete(int(Cookie(Kind.POLICY, number)), OBJECT_MASK, POLICY.number)
+
+
+def _forget_pair(tables: NetworkTables, policy: Policy) -> Iterator[FlowDelete]:
+    """What another policy, or none, said of the pairs that *policy* may now govern."""
+    if policy.source is None or policy.destination is None:
+        yield _forget_number(NO_POLICY)
+        return
+    source, destination = tables.domains.get(policy.source), tables.domains.get(policy.destination)
+    if tables.network is not None and source is not None and destination is not None:
+        terms: Terms = {
+            VNI: tables.network.vni,
+            SOURCE_DOMAIN: source.number,
+            DESTINATION_DOMAIN: destination.number,
+        }
+        yield FlowDelete(CACHED_COOKIE, CACHED_MASK, POLICY.number, match(terms))

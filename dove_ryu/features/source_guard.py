@@ -43,7 +43,7 @@ class SourceGuard(Feature):
         learned = _lesson(tables, tables.declared[endpoint.name], mac, ip)
         if learned is not None:
             return Answer(learned=learned, packets=(packet_in.resume(NEIGHBOUR.number),))
-        return Answer(flows=tuple(_refusal(endpoint, mac, ip)))
+        return Answer(flows=tuple(_refusal(endpoint, packet_in.data)))
 
 
 def _endpoint_flows(endpoint: Endpoint, declared: Endpoint) -> Iterator[Flow]:
@@ -94,8 +94,13 @@ def _more(
     return None if declared or taken or len(learned) == MOST_LEARNED else (*learned, address)
 
 
-def _refusal(endpoint: Endpoint, mac: str, ip: str | None) -> Iterator[Flow]:
-    terms: Terms = {SOURCE_ENDPOINT: endpoint.number, oxm.ETH_SRC: mac}
+_SENDER = {oxm.IPV4: oxm.IPV4_SRC, oxm.IPV6: oxm.IPV6_SRC, oxm.ARP: oxm.ARP_SPA}
+"""The field that has a packet's sender, by Ethernet type."""
+
+
+def _refusal(endpoint: Endpoint, frame: bytes) -> Iterator[Flow]:
+    terms: Terms = {SOURCE_ENDPOINT: endpoint.number, oxm.ETH_SRC: packet.eth_source(frame)}
+    ip = packet.ip_source(frame)
     if ip is not None:
-        terms[oxm.IPV6_SRC if is_ipv6(ip) else oxm.IPV4_SRC] = ip
+        terms[_SENDER[packet.eth_type(frame)]] = ip
     yield SOURCE_GUARD.flow(60, terms, [], Cookie(Kind.UNKNOWN, endpoint.number), NEGATIVE_TTL)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from dove_ryu.features import NEGATIVE_TTL, TUNNEL_PORTS, Feature, Request, hosted
 from dove_ryu.model.addresses import is_ipv6, is_mac
-from dove_ryu.model.entities import Endpoint, Location, Service
+from dove_ryu.model.entities import Endpoint, Location, PolicyDomain, Service
 from dove_ryu.model.tunnel import tunnel_between
 from dove_ryu.model.world import Fact, NetworkTables, World
 from dove_ryu.openflow import oxm
@@ -87,6 +87,18 @@ class Unicast(Feature):
                 yield from _forget_endpoint(tables, fact.after)
             case Location(endpoint=name):
                 yield from _forget_endpoint(tables, tables.endpoints.get(name))
+            case PolicyDomain():
+                yield from _forget_domain(tables, fact)
+
+
+def _forget_domain(tables: NetworkTables, fact: Fact) -> Iterator[FlowDelete]:
+    """Every entry may name a domain that goes; only what leads nowhere can have waited for one that comes."""
+    assert tables.network is not None
+    network = match({VNI: tables.network.vni})
+    if fact.before is None:
+        yield FlowDelete(int(Cookie(Kind.UNKNOWN)), OBJECT_MASK, LOCATION.number, network)
+    else:
+        yield FlowDelete(CACHED_COOKIE, CACHED_MASK, None, network)
 
 
 def _forget_endpoint(tables: NetworkTables, endpoint: object) -> Iterator[FlowDelete]:
