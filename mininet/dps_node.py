@@ -50,8 +50,9 @@ class DpsNode(EmulatedNode):
 
     @property
     def environment(self) -> dict[str, str]:
-        """With the `dove` command that belongs to this DPS."""
-        return {**super().environment, "PATH": f"{RYU_MANAGER.parent}:{os.environ['PATH']}"}
+        """With the `dove` command that belongs to this DPS, and speaks to it whatever the caller's own speaks to."""
+        own = {"PATH": f"{RYU_MANAGER.parent}:{os.environ['PATH']}", "DOVE_URL": f"http://127.0.0.1:{REST_PORT}"}
+        return {**super().environment, **own}
 
     def prepare(self) -> None:
         super().prepare()

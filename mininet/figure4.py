@@ -13,13 +13,15 @@ DB2 on 10.0.0.4. The external client sits at the edge dSwitch, 10.0.0.1.
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import yaml
-from emulation import DpsNode, Emulation, Endpoint, Hypervisor, ended_by_signals
+from emulation import DpsNode, Emulation, Endpoint, Hypervisor, ended_by_signals, wait_until
 from mininet.cli import CLI
 from mininet.log import setLogLevel
 
@@ -50,6 +52,20 @@ class Figure4:
         status, answer = self.dps.request("PUT", path, self.blueprint)
         if status not in (200, 201, 204):
             raise RuntimeError(f"PUT {path}: {status}: {answer}")
+
+    def wait_until_bound(self, deadline: float = 15.0) -> float:
+        """Wait until every dSwitch lets packets in from each of its endpoints and tunnels, so that none is lost because
+        it came early; return the seconds that took. DeadlineError names the dSwitch that does not."""
+        began = time.monotonic()
+        for name, server in self.servers.items():
+            ways_in = len(server.endpoints) + len(server.encap_types)
+            wait_until(
+                partial(_admits, server, ways_in),
+                f"{ways_in} ports of {name} admitted by the DPS",
+                deadline,
+                interval=0.05,
+            )
+        return time.monotonic() - began
 
     def may_reach(self, source: str, destination: str) -> bool:
         """What the blueprint says of packets from one endpoint to another."""
@@ -89,6 +105,11 @@ def build(net: Emulation, encap_types: Mapping[str, Sequence[str]] | None = None
     return Figure4(net, dps, servers, endpoints, blueprint)
 
 
+def _admits(server: Hypervisor, ports: int) -> bool:
+    """Whether table CLASSIFY knows that many ports."""
+    return server.ofctl("dump-flows", "table=0").count("in_port=") == ports
+
+
 def _encap(encap_types: Mapping[str, Sequence[str]] | None, server: str) -> dict[str, Any]:
     return {"encap_types": encap_types[server]} if encap_types and server in encap_types else {}
 
@@ -98,6 +119,7 @@ def main() -> int:
     with ended_by_signals(), Emulation() as net:
         figure = build(net)
         figure.apply()
+        figure.wait_until_bound()
         for name, server in figure.servers.items():
             hosted = ", ".join(
                 f"{endpoint.endpoint} {figure.ip(endpoint.endpoint)}" for endpoint in server.endpoints.values()
