@@ -26,7 +26,7 @@ from dove_ryu.openflow.pipeline import LOCATION, NEIGHBOUR, SOURCE_GUARD
 from .frames import arp_request, icmp_echo, icmpv6_echo, neighbour_solicitation
 
 HERE, THERE = 1, 2
-PORTS = {"dove-geneve": 10, "dove-vxlan": 11, "a": 1, "b": 2, "r": 3, "free": 4, "s": 5}
+PORTS = {"dove-geneve": 10, "dove-vxlan": 11, "a": 1, "b": 2, "r": 3, "free": 4, "s": 5, "c": 6}
 
 
 def network(name: str, number: int, vni: int, service: Service) -> list[Entity]:
@@ -47,7 +47,7 @@ def network(name: str, number: int, vni: int, service: Service) -> list[Entity]:
         Endpoint(name, "world", number + 16, "blue", ("02:00:00:00:00:10",), ("192.0.2.0/24", "2001:db8::/32")),
         Location(name, "a", HERE, "a"),
         Location(name, "b", HERE, "b"),
-        Location(name, "c", HERE, "free"),
+        Location(name, "c", HERE, "c"),
         Location(name, "free", HERE, "free"),
         Location(name, "s", HERE, "s"),
         Location(name, "world", HERE, "r"),
