@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 from webob import Request
 
+from dove_ryu.northbound.problems import path_of
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -35,6 +37,6 @@ class Door:
         status, headers, body = answer[0], answer[1], answer[2]
         level = logging.DEBUG if request.method in READING else logging.INFO
         took = 1000 * (time.monotonic() - began)
-        LOG.log(level, "%s %s %s: %s in %.1f ms", request.remote_addr, request.method, request.path_qs, status, took)
+        LOG.log(level, "%s %s %s: %s in %.1f ms", request.remote_addr, request.method, path_of(request), status, took)
         start_response(status, headers)
         return body

@@ -82,9 +82,11 @@ def _body(request: Request) -> bytes:
     try:
         body = bytes(request.body_file.read(LARGEST_BODY + 1))
     except OSError as error:
-        raise Refusal(400, f"the body ended early: {error}") from None
+        raise Refusal(400, f"the body did not come whole: {error}") from None
     if len(body) > LARGEST_BODY:
         raise too_long
+    if len(body) < (request.content_length or 0):
+        raise Refusal(400, f"the body ended after {len(body)} of {request.content_length} bytes")
     if not body.strip():
         raise Refusal(400, "the body is empty; send the object")
     return body

@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Mapping
 from http import HTTPStatus
 from types import MappingProxyType
+from urllib.parse import quote
 
 from webob import Request, Response
 
@@ -20,7 +21,7 @@ from dove_ryu.model.amendment import Exhausted
 from dove_ryu.model.blueprint import BlueprintError, VniTaken
 from dove_ryu.model.edits import NoSuchObject, StillInUse
 from dove_ryu.model.reading import Problem
-from dove_ryu.store import NotStorable, StoreError
+from dove_ryu.store import StoreUnavailable
 
 LOG = logging.getLogger(__name__)
 
@@ -65,9 +66,7 @@ def refusal_of(error: Exception) -> Refusal:
             return Refusal(409, _summary(error), error.problems)
         case BlueprintError():
             return Refusal(422, _summary(error), error.problems)
-        case NotStorable():
-            return Refusal(422, str(error), (Problem("", error.reason),))
-        case StoreError() | TimeoutError() | Exhausted():
+        case StoreUnavailable() | TimeoutError() | Exhausted():
             return Refusal(503, str(error))
         case _:
             return _unexpected(error)
@@ -81,7 +80,7 @@ def response_to(refusal: Refusal, request: Request) -> Response:
         "title": title,
         "status": refusal.status,
         "detail": refusal.detail,
-        "instance": request.path,
+        "instance": path_of(request),
     }
     if refusal.problems:
         problem["errors"] = [{"place": each.place, "reason": each.message} for each in refusal.problems]
@@ -91,6 +90,11 @@ def response_to(refusal: Refusal, request: Request) -> Response:
     if refusal.status == HTTPStatus.SERVICE_UNAVAILABLE:
         response.headers["Retry-After"] = str(RETRY_SECONDS)
     return response
+
+
+def path_of(request: Request) -> str:
+    """The URL's path as it was sent, which need not be UTF-8."""
+    return quote(request.environ["SCRIPT_NAME"] + request.environ["PATH_INFO"], safe="/>", encoding="latin-1")
 
 
 def _summary(error: BlueprintError) -> str:

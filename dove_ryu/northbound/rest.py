@@ -132,7 +132,7 @@ class Rest:
             path = request.path_info
         except UnicodeDecodeError:
             raise Refusal(400, "the URL is not UTF-8") from None
-        names = self._mapper.match(path)
+        names = None if "\0" in path else self._mapper.match(path)  # no store has a key with that
         if names is None:
             raise Refusal(404, f"there is nothing at {path}; the manual lists the resources under 'The REST interface'")
         resource = self._resources[names.pop("resource")]

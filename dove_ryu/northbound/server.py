@@ -15,8 +15,11 @@ LOG = logging.getLogger(__name__)
 
 WORKERS = 10
 
-STOP_SECONDS = 0.5
+STOP_SECONDS = 0.3
 """How long requests that are being answered may take to end; then their connections are cut."""
+
+LOOK_SECONDS = 0.1
+"""How often the server looks for idle connections, and whether it is to stop."""
 
 
 class RestServer:
@@ -28,6 +31,7 @@ class RestServer:
     def __init__(self, host: str, port: int, application: WSGIApplication) -> None:
         self._server = _Server((host, port), application, numthreads=WORKERS)
         self._server.shutdown_timeout = STOP_SECONDS
+        self._server.expiration_interval = LOOK_SECONDS
         self._thread = threading.Thread(target=self._server.serve, name="rest", daemon=True)
 
     @property

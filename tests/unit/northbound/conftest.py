@@ -1,124 +1,13 @@
-"""The whole REST interface on a real store, with a DPS that takes each commit in as it is made."""
+"""The REST interface of a DPS on a store of its own, for each test."""
 
-import json
-import threading
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
 
 import pytest
-from webob import Request, Response
 
-from dove_ryu.dps import Dps
-from dove_ryu.model.documents import change_of
-from dove_ryu.northbound.rest import application
-from dove_ryu.store import Store, open_store
+from dove_ryu.store import open_store
 
-T = TypeVar("T")
-
-SHOP: dict[str, Any] = {
-    "network": "shop",
-    "vni": 5001,
-    "service": "l3",
-    "default_policy": "deny",
-    "gateways": [{"mac": "02:00:5e:00:00:01", "ips": ["10.0.1.1/24", "2001:db8:1::1/64"]}],
-    "domains": ["lb", "app", "db"],
-    "actions": [{"name": "permit", "kind": "accept"}],
-    "policies": [
-        {"from": "lb", "to": "app", "actions": ["permit"], "ttl": 200},
-        {"from": "app", "to": "app", "actions": ["accept"]},
-        {"from": "app", "to": "db", "actions": ["deny"]},
-    ],
-    "endpoints": [
-        {"name": "lb1", "domain": "lb", "macs": ["02:00:00:00:00:03"], "ips": ["10.0.1.3"]},
-        {"name": "web1", "domain": "app", "macs": ["02:00:00:00:00:01"], "ips": ["10.0.1.11", "2001:db8:1::11"]},
-        {"name": "web2", "domain": "app", "macs": ["02:00:00:00:00:02"], "ips": ["10.0.1.12"]},
-        {"name": "db1", "domain": "db", "macs": ["02:00:00:00:00:04"], "ips": ["10.0.1.21"]},
-    ],
-}
-
-
-class Service:
-    """A DPS on a store: one thread at a time has it, and it follows the store commit by commit."""
-
-    version = "1.2.3"
-
-    def __init__(self, store: Store) -> None:
-        self.store = store
-        self.started = datetime.now(UTC)
-        self.ready = True
-        self.dps = Dps()
-        self._turn = threading.RLock()
-        self._follow_from = store.list("").revision
-        self._watch = store.watch(self._follow_from)
-        self.revision = self._follow_from
-        self._arrived = threading.Condition()
-        self._thread = threading.Thread(target=self._follow, daemon=True)
-        self._thread.start()
-
-    def ask(self, question: Callable[[Dps], T], timeout: float = 5.0) -> T:
-        if not self._turn.acquire(timeout=timeout):
-            raise TimeoutError(f"the DPS did not answer within {timeout:g} s")
-        try:
-            return question(self.dps)
-        finally:
-            self._turn.release()
-
-    def reached(self, revision: int, timeout: float = 5.0) -> bool:
-        with self._arrived:
-            return self._arrived.wait_for(lambda: self.revision >= revision, timeout)
-
-    def stop(self) -> None:
-        self._watch.close()
-        self._thread.join()
-
-    def _follow(self) -> None:
-        for commit in self._watch:
-            changes = (change_of(change.key, change.document) for change in commit.changes)
-            with self._turn:
-                self.dps.apply([change for change in changes if change is not None])
-            with self._arrived:
-                self.revision = commit.revision
-                self._arrived.notify_all()
-
-
-class Client:
-    """Sends requests straight into the application."""
-
-    def __init__(self, service: Service) -> None:
-        self._application = application(service)
-
-    def __call__(self, method: str, path: str, value: Any = None, **headers: str) -> Response:
-        """A request with *value* as JSON, or as it is where it is bytes; ``If_Match`` and the like are headers."""
-        request = Request.blank(path, method=method)
-        if value is not None:
-            request.content_type = "application/json"
-            request.body = value if isinstance(value, bytes) else json.dumps(value).encode()
-        request.headers.update({name.replace("_", "-"): said for name, said in headers.items()})
-        return request.get_response(self._application)
-
-    def get(self, path: str, **headers: str) -> Any:
-        """What a GET that succeeds shows."""
-        response = self("GET", path, **headers)
-        assert response.status_code == 200, response.text
-        return response.json
-
-    def put(self, path: str, value: Any, **headers: str) -> Any:
-        """What a PUT that succeeds answers."""
-        response = self("PUT", path, value, **headers)
-        assert response.status_code in (200, 201), response.text
-        return response.json
-
-    def refused(self, status: int, method: str, path: str, value: Any = None, **headers: str) -> dict[str, Any]:
-        """The problem document of a request that is refused with *status*."""
-        response = self(method, path, value, **headers)
-        assert response.status_code == status, response.text
-        assert response.content_type == "application/problem+json"
-        problem: dict[str, Any] = response.json
-        assert problem["status"] == status
-        assert problem["type"] == "about:blank"
-        return problem
+from .served import SHOP, Client, Service
 
 
 @pytest.fixture

@@ -1,0 +1,76 @@
+"""Status, metrics and health (X12)."""
+
+from datetime import datetime
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from dove_ryu.dps import Observation
+from dove_ryu.model.resolution import Outcome
+
+from .served import Client, Service
+
+
+def test_status(shop: Client, service: Service) -> None:
+    shop.put("/v1/dswitches/2", {})
+    shop.put("/v1/networks/shop/endpoints/web1/location", {"dswitch": "1", "port": "tap0"})
+    service.ask(lambda dps: dps.connect(1, {}, []))
+    service.dps.requests[Outcome.DENIED] += 2
+    status = shop.get("/v1/status")
+    assert datetime.fromisoformat(status.pop("started")).tzinfo is not None
+    assert status.pop("uptime") >= 0
+    assert status == {
+        "version": "1.2.3",
+        "ready": True,
+        "revision": 3,
+        "networks": 1,
+        "endpoints": 4,
+        "attached": 1,
+        "dswitches": {"known": 2, "connected": 1},
+        "disconnected": ["0000000000000002"],
+        "policy_requests": {"allowed": 0, "denied": 2, "unknown": 0, "unlocated": 0},
+    }
+
+
+def test_health_and_readiness_are_plain(client: Client) -> None:
+    assert client("GET", "/healthz").text == "alive\n"
+    assert client("GET", "/readyz?from=kubelet").text == "ready\n"
+    assert client("GET", "/readyz").content_type == "text/plain"
+
+
+def test_head_is_get_without_the_body(shop: Client) -> None:
+    for path in ("/v1/networks/shop", "/v1/networks", "/v1/status", "/healthz", "/nowhere"):
+        head, get = shop("HEAD", path), shop("GET", path)
+        assert (head.status_code, head.body) == (get.status_code, b"")
+        assert head.headers.get("ETag") == get.headers.get("ETag")
+        assert head.content_type == get.content_type
+
+
+def test_metrics(shop: Client, service: Service) -> None:
+    service.dps.requests[Outcome.ALLOWED] += 3
+    service.dps.observations[7] = Observation("live")
+    shop.put("/v1/dswitches/8", {})
+    shop("GET", "/v1/networks/shop/policies/app%3Edb")
+    shop("GET", "/nowhere")
+    shop("BREW", "/healthz")
+    response = shop("GET", "/metrics")
+    assert response.content_type == "text/plain"
+    families = text_string_to_metric_families(response.text)
+    values = {(sample.name, *sample.labels.values()): sample.value for family in families for sample in family.samples}
+    assert values["dove_policy_requests_total", "allowed"] == 3
+    assert values["dove_policy_requests_total", "unknown"] == 0
+    assert values["dove_dswitches", "live"] == values["dove_dswitches", "down"] == 1
+    assert values[("dove_networks",)] == 1
+    assert values[("dove_endpoints",)] == 4
+    assert values[("dove_endpoints_attached",)] == 0
+    assert values[("dove_revision",)] == 2
+    policies = "/v1/networks/{network}/policies/{name}"
+    assert values["dove_rest_requests_total", "GET", policies, "200"] == 1
+    assert values["dove_rest_requests_total", "GET", "unknown", "404"] == 1
+    assert values["dove_rest_requests_total", "unknown", "/healthz", "405"] == 1
+    assert values["dove_rest_request_seconds_count", "GET", policies] == 1
+
+
+def test_metrics_in_openmetrics(client: Client) -> None:
+    response = client("GET", "/metrics", Accept="application/openmetrics-text")
+    assert response.content_type == "application/openmetrics-text"
+    assert response.text.endswith("# EOF\n")

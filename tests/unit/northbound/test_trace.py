@@ -1,0 +1,134 @@
+"""What becomes of a packet, asked in names (X2)."""
+
+from typing import Any
+
+import pytest
+
+from .served import Client, Service
+
+SHOP = "/v1/networks/shop"
+
+
+@pytest.fixture
+def deployed(shop: Client, service: Service) -> Client:
+    """The shop on three dSwitches: 1 and 2 connected, with a tunnel; 3 not connected."""
+    shop.put("/v1/dswitches/1", {"name": "one", "encap_ips": ["192.0.2.1"], "encap_types": ["geneve", "vxlan"]})
+    shop.put("/v1/dswitches/2", {"name": "two", "encap_ips": ["2001:db8::2", "192.0.2.2"], "encap_types": ["vxlan"]})
+    for name, dpid, port in [("lb1", "1", "tap0"), ("web1", "1", "tap1"), ("web2", "2", "tap0")]:
+        shop.put(f"{SHOP}/endpoints/{name}/location", {"dswitch": dpid, "port": port})
+    service.ask(lambda dps: dps.connect(1, {"tap0": 1, "tap1": 2}, []))
+    service.ask(lambda dps: dps.connect(2, {"tap0": 1}, []))
+    return shop
+
+
+def trace(client: Client, source: str, destination: str) -> dict[str, Any]:
+    answer: dict[str, Any] = client.get(f"/v1/trace?network=shop&source={source}&destination={destination}")
+    return answer
+
+
+def test_allowed_through_a_tunnel(deployed: Client) -> None:
+    answer = trace(deployed, "lb1", "web2")
+    assert (answer["decision"], answer["delivered"], answer["delivery"]) == ("allowed", True, "tunnel")
+    assert answer["tunnel"] == {"type": "vxlan", "remote_ip": "192.0.2.2", "vni": 5001}
+    assert answer["policy"] == {"name": "lb>app", "tracking": 1, "ttl": 200, "actions": ["permit"]}
+    assert answer["path"] == []
+    assert answer["reason"] == (
+        "'lb' to 'app': policy 'lb>app' (tracking 1) allows; 'web2' is at port tap0 of dSwitch 0000000000000002"
+    )
+    assert answer["source"]["location"] == {"dswitch": "0000000000000001", "port": "tap0", "tracking": 1}
+    assert answer["destination"] == {
+        "endpoint": "web2",
+        "domain": "app",
+        "macs": ["02:00:00:00:00:02"],
+        "ips": ["10.0.1.12"],
+        "location": {"dswitch": "0000000000000002", "port": "tap0", "tracking": 1},
+        "dswitch": {
+            "dpid": "0000000000000002",
+            "name": "two",
+            "encap_ips": ["2001:db8::2", "192.0.2.2"],
+            "encap_types": ["vxlan"],
+            "connected": True,
+        },
+    }
+
+
+@pytest.mark.parametrize("source", ["lb1", "10.0.1.3", "02:00:00:00:00:03"])
+@pytest.mark.parametrize("destination", ["web1", "10.0.1.11", "2001:DB8:1::11", "02-00-00-00-00-01"])
+def test_allowed_on_one_dswitch_whatever_the_ends_are_called(deployed: Client, source: str, destination: str) -> None:
+    answer = trace(deployed, source, destination)
+    assert (answer["decision"], answer["delivery"], answer["tunnel"]) == ("allowed", "local", None)
+    assert (answer["source"]["endpoint"], answer["destination"]["endpoint"]) == ("lb1", "web1")
+
+
+def test_denied_by_a_policy_and_by_default(deployed: Client) -> None:
+    answer = trace(deployed, "web1", "db1")
+    assert (answer["decision"], answer["delivered"]) == ("denied", False)
+    assert answer["policy"]["name"] == "app>db"
+    assert "policy 'app>db' (tracking 1) denies" in answer["reason"]
+    assert trace(deployed, "web1", "lb1")["policy"]["name"] == "default"
+
+
+def test_an_unlocated_destination(deployed: Client) -> None:
+    deployed.put(f"{SHOP}/policies/app%3Edb", {"actions": ["accept"]})
+    answer = trace(deployed, "web1", "db1")
+    assert (answer["decision"], answer["delivered"]) == ("unlocated", False)
+    assert (answer["policy"]["tracking"], answer["destination"]["location"]) == (2, None)
+    assert "'db1' is not attached to any dSwitch" in answer["reason"]
+
+
+@pytest.mark.parametrize(
+    ("destination", "reason"),
+    [
+        ("10.9.9.9", "no endpoint of network 'shop' has 10.9.9.9"),
+        ("wbe1", "no endpoint 'wbe1' in network 'shop'; did you mean 'web1'?"),
+        ("quiet", "endpoint 'quiet' has no address yet"),
+    ],
+)
+def test_an_unknown_destination(deployed: Client, destination: str, reason: str) -> None:
+    deployed.put(f"{SHOP}/endpoints/quiet", {"domain": "app"})
+    answer = trace(deployed, "web1", destination)
+    assert (answer["decision"], answer["delivered"]) == ("unknown", False)
+    assert answer["reason"].startswith(reason)
+
+
+@pytest.mark.parametrize("source", ["wbe1", "10.9.9.9"])
+def test_an_unknown_source(deployed: Client, source: str) -> None:
+    answer = trace(deployed, source, "web1")
+    assert (answer["decision"], answer["source"], answer["policy"]) == ("source unknown", None, None)
+
+
+@pytest.mark.parametrize("destination", ["10.0.1.1", "2001:db8:1::1", "02:00:5e:00:00:01"])
+def test_the_gateway(deployed: Client, destination: str) -> None:
+    answer = trace(deployed, "web1", destination)
+    assert (answer["decision"], answer["delivery"]) == ("gateway", "local")
+    answer = trace(deployed, "db1", destination)
+    assert (answer["decision"], answer["delivered"]) == ("gateway", False)
+
+
+def test_an_endpoint_behind_a_prefix(deployed: Client) -> None:
+    deployed.put(f"{SHOP}/endpoints/branch", {"domain": "app", "ips": ["198.51.100.0/24"]})
+    for destination in ("branch", "198.51.100.7"):
+        assert trace(deployed, "lb1", destination)["destination"]["endpoint"] == "branch"
+
+
+def test_allowed_but_with_no_way(deployed: Client, service: Service) -> None:
+    deployed.put(f"{SHOP}/policies/db%3Eapp", {"actions": ["accept"]})
+    assert "'db1' is not attached to any dSwitch and cannot send" in no_way(deployed, "db1", "web1")
+    deployed.put(f"{SHOP}/endpoints/db1/location", {"dswitch": "3", "port": "tap0"})
+    assert "dSwitch 0000000000000003 is not connected" in no_way(deployed, "db1", "web1")
+    service.ask(lambda dps: dps.connect(3, {}, []))
+    assert "dSwitch 0000000000000003 has no port tap0" in no_way(deployed, "db1", "web1")
+    service.ask(lambda dps: dps.connect(3, {"tap0": 1}, []))
+    assert "have no tunnel protocol" in no_way(deployed, "db1", "web1")
+
+
+def no_way(client: Client, source: str, destination: str) -> str:
+    """The reason why an allowed packet does not arrive."""
+    answer = trace(client, source, destination)
+    assert (answer["decision"], answer["delivered"], answer["delivery"]) == ("allowed", False, None)
+    return str(answer["reason"])
+
+
+def test_a_question_that_lacks_something(shop: Client) -> None:
+    assert "'destination' is missing" in shop.refused(400, "GET", "/v1/trace?network=shop&source=web1")["detail"]
+    assert "did you mean 'source'" in shop.refused(400, "GET", "/v1/trace?network=shop&sorce=web1")["detail"]
