@@ -17,6 +17,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from ipaddress import ip_interface
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,8 @@ def build(net: Emulation, encap_types: Mapping[str, Sequence[str]] | None = None
     blueprint = yaml.safe_load(BLUEPRINT.read_text())
     dps = net.add_dps(**dps_options)
     servers = {
-        name: net.add_server(name, address, **_encap(encap_types, name)) for name, (address, _) in DEPLOYMENT.items()
+        name: net.add_server(name, address, dpid=_dpid(address), **_encap(encap_types, name))
+        for name, (address, _) in DEPLOYMENT.items()
     }
     net.start()
     planned = {endpoint["name"]: endpoint for endpoint in blueprint["endpoints"]}
@@ -108,6 +110,11 @@ def build(net: Emulation, encap_types: Mapping[str, Sequence[str]] | None = None
 def _admits(server: Hypervisor, ports: int) -> bool:
     """Whether table CLASSIFY knows that many ports."""
     return server.ofctl("dump-flows", "table=0").count("in_port=") == ports
+
+
+def _dpid(address: str) -> str:
+    """The last number of the underlay address: 10.0.0.2 is dSwitch 0000000000000002, and easy to know again."""
+    return f"{ip_interface(address).packed[-1]:x}"
 
 
 def _encap(encap_types: Mapping[str, Sequence[str]] | None, server: str) -> dict[str, Any]:
