@@ -76,7 +76,8 @@ def match(values: Mapping[Field | Bits, Value] | None = None) -> Match:
     terms: dict[Field, Term] = {}
     for key, value in (values or {}).items():
         term = _term(key, value)
-        _merge(terms, term)
+        if term.mask:  # a switch forgets a term that compares nothing, and the flow would come back as another
+            _merge(terms, term)
         for needed, needed_value in term.field.requires:
             _merge(terms, Term(needed, needed_value, needed.full_mask))
     return Match(tuple(sorted(terms.values(), key=lambda term: term.field.rank)))
@@ -94,6 +95,8 @@ def _term(key: Field | Bits, value: Value) -> Term:
         return Term(key, number & mask, mask)
     if isinstance(value, str) and "/" in value:
         address, _, length = value.partition("/")
+        if not length.isdecimal() or int(length) > key.width:
+            raise ValueError(f"{key.name}: {value!r} needs a length of 0 to {key.width} bits")
         mask = key.full_mask ^ key.full_mask >> int(length)
         return Term(key, key.parse(address) & mask, mask)
     return Term(key, key.parse(value), key.full_mask)
