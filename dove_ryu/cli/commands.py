@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,14 +9,17 @@ import click
 
 from dove_ryu.cli import completion, drawing, files, screen, tables
 from dove_ryu.cli.client import Client, located
-from dove_ryu.cli.errors import Exit, Failure, Refused
-from dove_ryu.cli.kinds import BLUEPRINTS, DSWITCHES, Kind, kind_called
+from dove_ryu.cli.errors import BadArgument, Exit, Failure, Refused
+from dove_ryu.cli.kinds import BLUEPRINTS, Kind, kind_called
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 
 
 class Dove(click.Group):
-    """Click's group, but for Ctrl-C: click would end the line that ``^C`` stands on, and call it an error."""
+    """Click's group, but for Ctrl-C and a closed pipe: both are the user's own doing, and nothing is to be said of them.
+
+    Click would answer a closed pipe with 1, which is ``diff``'s word for a difference.
+    """
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command that was asked for."""
@@ -25,6 +27,9 @@ class Dove(click.Group):
             return super().invoke(ctx)
         except KeyboardInterrupt:
             ctx.exit(Exit.INTERRUPTED)
+        except BrokenPipeError:
+            screen.forget()
+            ctx.exit(Exit.UNREAD)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -33,18 +38,13 @@ def run(arguments: Sequence[str]) -> int:
     :returns: the exit code.
     """
     try:
-        code = dove.main(list(arguments), prog_name="dove", standalone_mode=False) or Exit.DONE
-        sys.stdout.flush()  # here, where a closed pipe can still be answered for
+        return int(dove.main(list(arguments), prog_name="dove", standalone_mode=False) or Exit.DONE)
     except Failure as failure:
         screen.complain(*failure.reasons)
-        code = failure.code
+        return failure.code
     except click.ClickException as error:
         screen.complain(_usage(error))
-        code = Exit.USAGE
-    except BrokenPipeError:
-        screen.forget()
-        code = Exit.DONE
-    return int(code)
+        return Exit.USAGE
 
 
 def _usage(error: click.ClickException) -> str:
@@ -143,7 +143,6 @@ def _for_each(names: tuple[str, ...], work: Callable[[files.Blueprint, str], Exi
         try:
             worst = max(worst, work(blueprint, progress))
         except Refused as refusal:
-            sys.stdout.flush()  # the lines come in order where both streams lead to one place
             screen.complain(*_in_file(refusal, blueprint))
             worst = max(worst, refusal.code)
     return worst
@@ -202,6 +201,8 @@ def delete(client: Client, kind: Kind, name: str, network: str | None) -> None:
 
     What others still refer to is not deleted; the message says who does.
     """
+    if kind is BLUEPRINTS:
+        raise BadArgument(f"a blueprint goes with its network: `dove delete network {name}`")
     client.delete(*kind.path(network, name))
     screen.say(f"{kind.singular} '{name}' deleted" + (f" from network '{network}'" if kind.within_network else ""))
 
@@ -231,4 +232,7 @@ def trace(client: Client, network: str, source: str, destination: str, output: s
 def status(client: Client) -> None:
     """Show the DPS, its dSwitches and their connections."""
     drawing.status(client.url, client.get("status"))
-    tables.show(DSWITCHES, client.get("dswitches"), wide=False)
+    dswitches = client.get("dswitches")
+    if dswitches:
+        screen.say()
+        tables.connections(dswitches)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby, repeat
+from itertools import chain, groupby, repeat
 from typing import Any
 
 from dove_ryu.cli import screen
@@ -24,7 +25,7 @@ def changes(network: str, changed: Sequence[Change], progress: str, dry_run: boo
     said = f"{count}, not made: this is a dry run" if changed and dry_run else count
     screen.say(f"network {network}: {said}" + (f" ({progress})" if progress else ""))
     for change in changed:
-        was_and_is = f" {text(change['old'])} -> {text(change['new'])}" if change["sign"] == "~" else ""
+        was_and_is = f" {text(change['old'], 'none')} -> {text(change['new'], 'none')}" if change["sign"] == "~" else ""
         screen.say(f"  {change['sign']} {_called(change['path'])}{was_and_is}", _SIGNS[change["sign"]])
 
 
@@ -51,10 +52,11 @@ def _sides(change: Change) -> None:
     field = str(change["path"]).rpartition(" ")[2]
     for sign, side in (("-", change["old"]), ("+", change["new"])):
         if change["sign"] == "~":
-            screen.say(f"{sign}   {field}: {text(side)}", _SIGNS[sign])
+            screen.say(f"{sign}   {field}: {text(side, 'none')}", _SIGNS[sign])
         elif isinstance(side, Mapping):
             for name, value in side.items():
-                screen.say(f"{sign}   {name}: {text(value)}", _SIGNS[sign])
+                if name != "name" and value not in (None, "", []):
+                    screen.say(f"{sign}   {name}: {text(value)}", _SIGNS[sign])
 
 
 def _called(path: str) -> str:
@@ -64,13 +66,18 @@ def _called(path: str) -> str:
 
 
 def trace(source: str, destination: str, answer: Mapping[str, Any]) -> None:
-    """Draw what happens to a packet: the decision, the policy, the path hop by hop, the reason."""
+    """Draw what happens to a packet: the decision, the policy, the path hop by hop, the reason.
+
+    Of a packet that does not arrive the path ends where it does, and where it was meant to go is said apart.
+    """
     style, outcome = _outcome(answer)
     screen.say(f"{outcome}: {source} -> {destination} in network {answer['network']}", f"bold {style}")
     screen.say()
     rows = [("policy", _policy(answer["policy"]))]
-    rows += zip(["path", *repeat("")], _path(destination, answer), strict=False)
-    rows += [("reason", answer["reason"])]
+    rows += zip(chain(["path"], repeat("")), _path(destination, answer), strict=False)
+    if answer["destination"] is not None and not answer["delivered"]:
+        rows.append(("towards", ", ".join(_hops(answer["destination"]))))
+    rows.append(("reason", answer["reason"]))
     for line in screen.columns(rows):
         screen.say(f"  {line}")
 
@@ -92,35 +99,53 @@ def _policy(policy: Mapping[str, Any] | None) -> str:
 
 
 def _path(destination: str, answer: Mapping[str, Any]) -> Iterator[str]:
-    """The hops, one below the other, as far as they are known."""
+    """The hops, one below the other, with what leads from each to the next."""
     here, there = answer["source"], answer["destination"]
-    if here is not None:
-        yield from _hops(here)
-    yield from (f" | through {action}" for action in answer["path"])
+    if here is None:
+        return
+    first, *further = _hops(here)
+    yield first
+    yield from (f"  | {hop}" for hop in further)
+    if not answer["delivered"]:
+        yield "  x goes no further"
+        return
+    yield from (f"  | through {action}" for action in answer["path"])
     tunnel = answer["tunnel"]
     if tunnel is not None:
-        yield f" | {tunnel['type']} to {tunnel['remote_ip']}, VNI {tunnel['vni']}"
-    elif not answer["delivered"]:
-        yield " x goes no further"
+        yield f"  | {tunnel['type']} to {tunnel['remote_ip']}, VNI {tunnel['vni']}"
     if there is None:
         yield destination
         return
-    hops = [*_hops(there)]
-    yield from reversed(hops[:-1] if answer["delivery"] == "local" else hops)  # one dSwitch is drawn once
+    last, port, dswitch = _hops(there)
+    if answer["delivery"] != "local":
+        yield f"  | {dswitch}"
+    yield f"  | {port}"
+    yield last
 
 
-def _hops(end: Mapping[str, Any]) -> Iterator[str]:
-    """An endpoint, its port and its dSwitch, from the endpoint inwards."""
-    yield f"{end['endpoint']}  domain {end['domain']}, {text(end['ips'])}"
+def _hops(end: Mapping[str, Any]) -> list[str]:
+    """An endpoint, and if it is attached its port and its dSwitch, from the endpoint inwards."""
+    endpoint = f"{end['endpoint']} ({end['domain']})"
     dswitch = end["dswitch"]
     if dswitch is None:
-        yield " | attached to no dSwitch"
-        return
+        return [f"{endpoint} attached to no dSwitch"]
     name = f" {dswitch['name']}" if dswitch["name"] else ""
-    yield f" | port {end['location']['port']}"
-    yield f"dSwitch {dswitch['dpid']}{name}" + ("" if dswitch["connected"] else ", not connected")
+    connected = "" if dswitch["connected"] else " not connected"
+    return [endpoint, f"port {end['location']['port']}", f"dSwitch {dswitch['dpid']}{name}{connected}"]
 
 
 def status(url: str, answer: Mapping[str, Any]) -> None:
-    """Draw the state of the DPS."""
-    screen.as_yaml(dict(answer))
+    """Draw the state of the DPS in a few lines."""
+    ready = answer["ready"]
+    since = str(dt.timedelta(seconds=int(answer["uptime"])))
+    dswitches, requests = answer["dswitches"], answer["policy_requests"]
+    screen.say(f"DPS at {url}: {'ready' if ready else 'not ready'}", f"bold {screen.GOOD if ready else screen.BAD}")
+    rows = [
+        ("version", f"{answer['version']}, up {since}, at revision {answer['revision']}"),
+        ("networks", f"{answer['networks']}"),
+        ("endpoints", f"{answer['endpoints']}, {answer['attached']} of them attached"),
+        ("dSwitches", f"{dswitches['known']}, {dswitches['connected']} of them connected"),
+        ("policy requests", ", ".join(f"{outcome} {count}" for outcome, count in requests.items())),
+    ]
+    for line in screen.columns(rows):
+        screen.say(f"  {line}")

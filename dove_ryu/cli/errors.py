@@ -17,7 +17,8 @@ class Exit(enum.IntEnum):
     USAGE = 2
     REFUSED = 3
     UNREACHABLE = 4
-    INTERRUPTED = 130
+    INTERRUPTED = 130  # what a shell makes of SIGINT
+    UNREAD = 141  # and of SIGPIPE
 
 
 class Failure(Exception):

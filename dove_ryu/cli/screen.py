@@ -83,5 +83,6 @@ def as_json(value: Any) -> None:
 
 def as_yaml(value: Any) -> None:
     """Print *value* as YAML, the innermost lists on one line, as people write blueprints."""
-    text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # libyaml's, where it is there
+    text = yaml.dump(value, Dumper=dumper, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120)
     click.echo(text, nl=False)

@@ -5,7 +5,7 @@ A cell that has nothing to say holds a dash, so that in a pipe the third word of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,15 +33,19 @@ class Column:
 def show(kind: Kind, objects: Iterable[Object], wide: bool) -> None:
     """Print the table of some objects of a kind."""
     columns = [column for column in _COLUMNS[kind] if wide or not column.wide]
-    rows = [[column.cell(each) for column in columns] for each in objects]
-    screen.table([column.heading for column in columns], rows, STYLES)
+    screen.table([column.heading for column in columns], _rows(columns, objects), STYLES)
 
 
-def text(value: Any) -> str:
-    """A JSON value as a cell."""
+def connections(dswitches: Iterable[Object]) -> None:
+    """Print how it stands with the connections to some dSwitches."""
+    screen.table([column.heading for column in _CONNECTIONS], _rows(_CONNECTIONS, dswitches), STYLES)
+
+
+def text(value: Any, nothing: str = NOTHING) -> str:
+    """A JSON value in one word."""
     match value:
-        case None | "" | [] | {}:
-            return NOTHING
+        case None | "" | []:
+            return nothing
         case bool():
             return "yes" if value else "no"
         case list():
@@ -63,22 +67,37 @@ def _at(each: Object, path: tuple[str, ...]) -> Any:
     return value
 
 
+def _rows(columns: Sequence[Column], objects: Iterable[Object]) -> list[list[str]]:
+    return [[column.cell(each) for column in columns] for each in objects]
+
+
 def _field(heading: str, *path: str, wide: bool = False) -> Column:
     """A column that shows the field at *path*, by default the one that is called like the heading."""
     return Column(heading, lambda each: text(_at(each, path or (heading,))), wide)
 
 
 STYLES = {
-    "up": screen.GOOD,
     "live": screen.GOOD,
     "connected": screen.GOOD,
     "allow": screen.GOOD,
     "down": screen.BAD,
+    "closed": screen.BAD,
+    "lost": screen.BAD,
     "deny": screen.BAD,
-    "retrying": screen.WAITING,
+    "connecting": screen.WAITING,
+    "reading": screen.WAITING,
+    "syncing": screen.WAITING,
+    "waiting": screen.WAITING,
+    "incomplete": screen.WAITING,
     NOTHING: screen.FAINT,
 }
 """How words stand out on a terminal."""
+
+_OPENFLOW = _field("openflow", "connections", "openflow")
+_OVSDB = _field("ovsdb", "connections", "ovsdb")
+_REASON = _field("reason", "connections", "reason")
+
+_CONNECTIONS = (_field("dpid"), _field("name"), _OPENFLOW, _OVSDB, _REASON)
 
 _COLUMNS: dict[Kind, tuple[Column, ...]] = {
     NETWORKS: (
@@ -125,12 +144,12 @@ _COLUMNS: dict[Kind, tuple[Column, ...]] = {
     DSWITCHES: (
         _field("dpid"),
         _field("name"),
-        _field("openflow", "connections", "openflow"),
-        _field("ovsdb", "connections", "ovsdb"),
+        _OPENFLOW,
+        _OVSDB,
         _field("tunnels", "encap_types"),
         _field("addresses", "encap_ips"),
         Column("endpoints", lambda each: str(len(each["endpoints"]))),
-        _field("reason", "connections", "reason"),
+        _REASON,
         _field("peer", "connections", "peer", wide=True),
         _field("registered", wide=True),
         Column("hosts", lambda each: text([f"{one['network']}/{one['name']}" for one in each["endpoints"]]), wide=True),

@@ -96,9 +96,9 @@ def test_standard_input(monkeypatch) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("network: shop\ndomains: [a,\n", "shop.yaml:3: while parsing a flow node, expected the node content"),
-        ("network: shop\ndomains: a: b\n", "shop.yaml:2: mapping values are not allowed here"),
-        ("network: shop\ndomains: *what\n", "shop.yaml:2: found undefined alias 'what'"),
+        ("network: shop\ndomains: [a,\n", "shop.yaml:3: while parsing a flow node, "),
+        ("network: shop\ndomains: a: b\n", "shop.yaml:2: mapping values are not allowed in this context"),
+        ("network: shop\ndomains: *what\n", "shop.yaml:2: found undefined alias"),
         ("network: shop\nvni: \x07\n", "shop.yaml:2: character U+0007 cannot be in YAML"),
         ("network: shop\nvni: 1\nvni: 2\n", "shop.yaml:3: 'vni' is here a second time"),
         ("network: shop\ndomains: [2024-01-01]\n", "shop.yaml:2: YAML takes this for a value of type timestamp"),
@@ -108,6 +108,7 @@ def test_standard_input(monkeypatch) -> None:
         ("network: shop\ndomains: &d [*d]\n", "shop.yaml:2: this alias stands within its own anchor"),
         ("network: shop\n? [a]\n: b\n", "shop.yaml:2: a key is a word"),
         ("network: shop\n<<: 3\n", "shop.yaml:2: while constructing a mapping, expected a mapping"),
+        ("network: shop\ndomains: " + "[" * 2000 + "]" * 2000, "shop.yaml: this is nested too deeply"),
         ("- network: shop\n", "shop.yaml:1: a blueprint is a mapping"),
         ("domains: []\n", "shop.yaml:1: network: write the network's name"),
         ("domains: []\nnetwork: 7\n", "shop.yaml:2: network: write the network's name"),
