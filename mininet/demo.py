@@ -144,46 +144,6 @@ def _hints(figure: Figure4, url: str) -> Iterator[str]:
     yield from (f"  {command:<{width}}  {f'# {why}' if why else ''}".rstrip() for command, why in examples.items())
     yield ""
     for name, server in figure.servers.items():
-        yield figure.net.underlay.capture(f"to-{name}", f"src host {server.addresses[0].ip} and {TUNNELLED}")
-
-
-def _flows(servers: Mapping[str, Hypervisor]) -> tuple[dict[str, Counter[str]], dict[str, int]]:
-    """For each dSwitch, its flows by table, and how many of all are cached replies to policy requests."""
-    counts: dict[str, Counter[str]] = {}
-    cached: dict[str, int] = {}
-    for name, server in servers.items():
-        counts[name] = Counter({table.name: 0 for table in TABLES})
-        cached[name] = 0
-        for line in server.ofctl("dump-flows", "--no-names").splitlines()[1:]:
-            fields = dict(word.split("=", 1) for word in line.replace(",", " ").split() if "=" in word)
-            cookie = Cookie.parse(int(fields["cookie"], 16))
-            counts[name][TABLES[int(fields["table"])].name] += 1
-            cached[name] += cookie is not None and cookie.kind.cached
-    return counts, cached
-
-
-# ---- to be explored ------------------------------------------------------------------------------
-
-
-def explore(page: Page, figure: Figure4) -> None:
-    """Say how to look around, and stay until Ctrl-C."""
-    with figure.dps.published() as url, contextlib.suppress(KeyboardInterrupt):
-        for line in _hints(figure, url):
-            page.say(line)
-        threading.Event().wait()
-    page.say("\nTaking everything down.")
-
-
-def _hints(figure: Figure4, url: str) -> Iterator[str]:
-    lb, shop = figure.endpoints["lb"], figure.blueprint["network"]
-    yield "\nAll of it stays up until Ctrl-C. From another shell, as root:\n"
-    yield f"  export DOVE_URL={url} PATH={shlex.quote(f'{RYU_MANAGER.parent}:{DOVE_DSWITCH.parent}')}:$PATH"
-    yield f"  dove get endpoints -n {shop}"
-    yield f"  dove trace -n {shop} lb db1               # why the load balancer reaches no database"
-    yield f"  nsenter -n -t {lb.pid} ping {figure.ip('ws1')}           # in lb; while it runs:"
-    yield f"  dove delete policy 'lb>app' -n {shop}     # it stops"
-    yield f"  dove apply -f {shlex.quote(str(BLUEPRINT))}   # it goes on\n"
-    for name, server in figure.servers.items():
         yield f"  {name:<8} {server.addresses[0].ip!s:<29} OVS_RUNDIR={server.directory} dove-dswitch dump"
         for endpoint in server.endpoints.values():
             addresses = " ".join(figure.ip(endpoint.endpoint, version) for version in matrix.VERSIONS)
@@ -208,5 +168,5 @@ def main() -> int:
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except RuntimeError as error:  # the emulation's own say what, why and where the log is
+    except (RuntimeError, PermissionError) as error:  # the emulation's own say what, why and where the log is
         sys.exit(f"demo: {error}")

@@ -72,8 +72,7 @@ def show_matrices(page: Page, names: Sequence[str], measured: Mapping[str, tuple
     is marked."""
     page.heading("Who reaches whom, from the row to the column: 46 is over IPv4 and IPv6, · not at all")
     parts = [*measured.items(), ("the blueprint says", (planned, planned))]
-    beside = WIDTH <= page.console.width
-    for together in [parts] if beside else [[part] for part in parts]:
+    for together in [parts] if page.console.width >= WIDTH else [[part] for part in parts]:
         _show_beside(page, names, dict(together))
 
 
