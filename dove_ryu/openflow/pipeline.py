@@ -98,7 +98,7 @@ class Table:
 
     def _check_match(self, where: Match) -> None:
         allowed = _closure(self.matches)
-        for term in where.terms:
+        for term in reversed(where.terms):  # a prerequisite, which nobody wrote, is blamed last
             if term.field not in allowed:
                 raise IllegalFlow(f"table {self.name} may not match {term.field.name}")
 
