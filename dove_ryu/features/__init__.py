@@ -10,13 +10,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from dove_ryu.model.entities import Endpoint, Learned
+from dove_ryu.model.addresses import is_ipv6, is_mac
+from dove_ryu.model.entities import Endpoint, Learned, Location, Service
 from dove_ryu.model.resolution import PolicyReply
+from dove_ryu.model.tunnel import tunnel_between
 from dove_ryu.model.world import Fact, NetworkTables, World
-from dove_ryu.openflow.flow import Flow, FlowDelete, PacketIn, PacketOut
+from dove_ryu.openflow import oxm
+from dove_ryu.openflow.fields import VNI
+from dove_ryu.openflow.flow import Action, Flow, FlowDelete, Move, Output, PacketIn, PacketOut, Terms, put
+from dove_ryu.openflow.oxm import Field
 
 NEGATIVE_TTL = 10
 """Seconds that a dSwitch remembers that there is nothing at an address."""
+
+IDLE_TIMEOUT = 60
+"""Seconds without a packet after which a cached entry goes, however long its policy may be cached."""
+
+TOMBSTONE_TIMEOUT = 90
+"""Seconds without a packet after which a tombstone goes: longer than a stale entry that nobody uses can last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +35,14 @@ class Hosted:
     """An endpoint at one of a dSwitch's ports.
 
     :ivar port: the OpenFlow number of the port.
+    :ivar location: where it is, and where it is going.
+    :ivar arriving: whether a live migration is bringing it here, and it has not spoken here yet.
     """
 
     endpoint: Endpoint
     port: int
+    location: Location
+    arriving: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +71,15 @@ class Answer:
     :ivar flows: flows to cache.
     :ivar packets: packets to send, after the flows.
     :ivar learned: addresses that the packet taught.
+    :ivar arrived: a location whose endpoint has spoken where it was going to.
+    :ivar stale: the datapath id of another dSwitch, which sends to where an endpoint no longer is (F19).
     """
 
     flows: tuple[Flow, ...] = ()
     packets: tuple[PacketOut, ...] = ()
     learned: Learned | None = None
+    arrived: Location | None = None
+    stale: int | None = None
 
 
 class Feature:
@@ -82,6 +101,14 @@ class Feature:
         """The answer to a packet that is no policy request; None where it is not this feature's."""
         return None
 
+    def depart(self, world: World, dpid: int, tables: NetworkTables, endpoint: Endpoint) -> Iterable[Flow]:
+        """What a dSwitch still holds for an endpoint that has left it."""
+        return ()
+
+    def recall(self, world: World, dpid: int, tables: NetworkTables, installed: Flow) -> Flow | None:
+        """What a dSwitch should hold today in the place of a cached flow; None for nothing, or not this feature's."""
+        return None
+
     def stale(self, tables: NetworkTables, fact: Fact) -> Iterable[FlowDelete]:
         """The cached flows that *fact*, about the network of *tables*, makes stale."""
         return ()
@@ -91,9 +118,53 @@ def hosted(world: World, dpid: int, tables: NetworkTables) -> Iterator[Hosted]:
     """The endpoints of a network at a dSwitch whose ports are there, by name."""
     for name in sorted(tables.hosted.get(dpid, ())):
         endpoint = tables.endpoints.get(name)
-        port = world.port(tables.locations[name])
+        location = tables.locations[name]
+        port = world.port(location, dpid)
         if endpoint is not None and port is not None:
-            yield Hosted(endpoint, port)
+            yield Hosted(endpoint, port, location, arriving=dpid != location.dpid)
+
+
+def tunnel(world: World, here: int, there: int) -> tuple[int, list[Action]] | None:
+    """The tunnel port of one dSwitch that leads to another, and what sets the way; None where there is no way."""
+    ours, theirs = world.dswitches.get(here), world.dswitches.get(there)
+    found = None if ours is None or theirs is None else tunnel_between(ours, theirs)
+    if found is None:
+        return None
+    encapsulation, address = found
+    port = world.ports.get(here, {}).get(TUNNEL_PORTS[encapsulation.value])
+    if port is None:
+        return None
+    return port, [put(oxm.TUN_IPV6_DST if is_ipv6(address) else oxm.TUN_DST, address)]
+
+
+def onward(world: World, here: int, there: int) -> list[Action] | None:
+    """The actions that send a packet, whichever port it came from, through the tunnel to another dSwitch."""
+    way = tunnel(world, here, there)
+    if way is None:
+        return None
+    port, actions = way
+    return [*actions, Move(oxm.METADATA, oxm.TUN_ID, VNI.width), put(oxm.IN_PORT_NXM, 0), Output(port)]
+
+
+def arrivals(tables: NetworkTables, endpoint: Endpoint) -> Iterator[tuple[int, Terms, list[Action]]]:
+    """How packets from a tunnel to an endpoint are known: priority, what to match, and what to rewrite first."""
+    assert tables.network is not None
+    network: Terms = {VNI: tables.network.vni}
+    if tables.network.service is Service.L2:
+        for mac in endpoint.macs:
+            yield 200, network | {oxm.ETH_DST: mac}, []
+    elif endpoint.macs:
+        for ip in endpoint.ips:
+            _, _, length = ip.partition("/")
+            priority = 200 if not length else 20 + int(length)
+            yield priority, network | {destination_field(ip): ip}, [put(oxm.ETH_DST, endpoint.macs[0])]
+
+
+def destination_field(address: str) -> Field:
+    """The field of a packet that holds an address as its destination."""
+    if is_mac(address):
+        return oxm.ETH_DST
+    return oxm.IPV6_DST if is_ipv6(address) else oxm.IPV4_DST
 
 
 TUNNEL_PORTS = {"geneve": "dove-geneve", "vxlan": "dove-vxlan"}

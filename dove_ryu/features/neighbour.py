@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dove_ryu.features import NEGATIVE_TTL, Feature, Request, hosted
 from dove_ryu.model.addresses import is_ipv6, link_local
 from dove_ryu.model.entities import Endpoint, Location, Policy, PolicyAction
-from dove_ryu.model.resolution import Outcome
+from dove_ryu.model.resolution import Outcome, PolicyReply, PolicyRequest, resolve
 from dove_ryu.model.world import Fact, NetworkTables, World
 from dove_ryu.openflow import oxm
 from dove_ryu.openflow.fields import (
@@ -62,18 +62,16 @@ class Neighbour(Feature):
 
     def cache(self, request: Request) -> Iterable[Flow]:
         """An answer for all askers of one domain, or none for a while."""
-        asked = request.destination
-        if request.packet.table != NEIGHBOUR.number:
-            return
-        assert request.tables.network is not None
-        terms: Terms = {VNI: request.tables.network.vni, SOURCE_DOMAIN: request.source_domain, **_question(asked)}
-        reply = request.reply
-        if reply.outcome is Outcome.ALLOWED and reply.endpoint is not None and reply.endpoint.macs:
-            assert reply.policy is not None
-            cookie = Cookie(Kind.NEIGHBOUR, reply.policy.number, reply.policy.tracking)
-            yield NEIGHBOUR.flow(100, terms, _reply(asked, reply.endpoint.macs[0]), cookie, reply.expiry)
-        else:
-            yield NEIGHBOUR.flow(100, terms, [], Cookie(Kind.UNKNOWN), NEGATIVE_TTL)
+        if request.packet.table == NEIGHBOUR.number:
+            yield _entry(request.tables, request.source_domain, request.destination, request.reply)
+
+    def recall(self, world: World, dpid: int, tables: NetworkTables, installed: Flow) -> Flow | None:
+        """The answer to the same question today."""
+        domain = tables.domain_of_number(installed.match.value(SOURCE_DOMAIN) or 0)
+        asked = installed.match.text(oxm.ARP_TPA) or installed.match.text(oxm.ND_TARGET)
+        if installed.table != NEIGHBOUR.number or domain is None or asked is None:
+            return None
+        return _entry(tables, domain.number, asked, resolve(tables, PolicyRequest(domain.name, asked)))
 
     def stale(self, tables: NetworkTables, fact: Fact) -> Iterable[FlowDelete]:
         """Answers about a changed endpoint's addresses; answers to a domain whose policy changed or can have."""
@@ -92,6 +90,17 @@ class Neighbour(Feature):
                 yield _forget(network if domain is None else network | {SOURCE_DOMAIN: domain.number})
             case PolicyAction():
                 yield _forget(network)
+
+
+def _entry(tables: NetworkTables, source_domain: int, asked: str, reply: PolicyReply) -> Flow:
+    """What a dSwitch caches about the neighbour at an address."""
+    assert tables.network is not None
+    terms: Terms = {VNI: tables.network.vni, SOURCE_DOMAIN: source_domain, **_question(asked)}
+    macs = () if reply.endpoint is None else reply.endpoint.macs
+    if reply.outcome is not Outcome.ALLOWED or reply.policy is None or not macs:
+        return NEIGHBOUR.flow(100, terms, [], Cookie(Kind.UNKNOWN), NEGATIVE_TTL)
+    cookie = Cookie(Kind.NEIGHBOUR, reply.policy.number, reply.policy.tracking)
+    return NEIGHBOUR.flow(100, terms, _reply(asked, macs[0]), cookie, reply.expiry)
 
 
 def _question(ip: str) -> Terms:

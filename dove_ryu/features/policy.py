@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from dove_ryu.features import Feature, Request
-from dove_ryu.model.entities import Policy, PolicyAction
-from dove_ryu.model.resolution import Outcome
-from dove_ryu.model.world import Fact, NetworkTables
+from dove_ryu.features import IDLE_TIMEOUT, Feature, Request
+from dove_ryu.model.entities import Policy, PolicyAction, PolicyDomain, Verdict
+from dove_ryu.model.resolution import judge, path
+from dove_ryu.model.world import Fact, NetworkTables, World
 from dove_ryu.openflow.fields import (
     CACHED_COOKIE,
     CACHED_MASK,
@@ -27,20 +27,19 @@ class PolicyCache(Feature):
 
     def cache(self, request: Request) -> Iterable[Flow]:
         """What governs the pair of domains; nothing where there is no pair."""
-        reply, tables = request.reply, request.tables
-        domain = None if reply.endpoint is None else tables.domains.get(reply.endpoint.domain)
-        if domain is None or tables.network is None:
-            return
-        terms: Terms = {
-            VNI: tables.network.vni,
-            SOURCE_DOMAIN: request.source_domain,
-            DESTINATION_DOMAIN: domain.number,
-        }
-        actions: list[Action] = [goto(CHAIN if reply.path else OUTPUT)]
-        if reply.outcome is Outcome.DENIED:
-            actions = []
-        number, tracking = (NO_POLICY, 0) if reply.policy is None else (reply.policy.number, reply.policy.tracking)
-        yield POLICY.flow(100, terms, actions, Cookie(Kind.POLICY, number, tracking), reply.expiry)
+        endpoint = request.reply.endpoint
+        source = request.tables.domain_of_number(request.source_domain)
+        destination = None if endpoint is None else request.tables.domains.get(endpoint.domain)
+        if source is not None and destination is not None:
+            yield _entry(request.tables, source, destination)
+
+    def recall(self, world: World, dpid: int, tables: NetworkTables, installed: Flow) -> Flow | None:
+        """The entry for the same pair today."""
+        if installed.table != POLICY.number:
+            return None
+        source = tables.domain_of_number(installed.match.value(SOURCE_DOMAIN) or 0)
+        destination = tables.domain_of_number(installed.match.value(DESTINATION_DOMAIN) or 0)
+        return None if source is None or destination is None else _entry(tables, source, destination)
 
     def stale(self, tables: NetworkTables, fact: Fact) -> Iterable[FlowDelete]:
         """Entries of a policy that changed or whose action did, and those of its pair when it is the first to govern it."""
@@ -77,3 +76,20 @@ def _forget_pair(tables: NetworkTables, policy: Policy) -> Iterator[FlowDelete]:
             DESTINATION_DOMAIN: destination.number,
         }
         yield FlowDelete(CACHED_COOKIE, CACHED_MASK, POLICY.number, match(terms))
+
+
+def _entry(tables: NetworkTables, source: PolicyDomain, destination: PolicyDomain) -> Flow:
+    """What a dSwitch caches about a pair of domains."""
+    assert tables.network is not None
+    policy = tables.policy(source.name, destination.name)
+    terms: Terms = {
+        VNI: tables.network.vni,
+        SOURCE_DOMAIN: source.number,
+        DESTINATION_DOMAIN: destination.number,
+    }
+    verdict, _ = judge(tables, policy)
+    actions: list[Action] = [goto(CHAIN if path(tables, policy) else OUTPUT)]
+    if verdict is Verdict.DENY:
+        actions = []
+    number, tracking, ttl = (NO_POLICY, 0, 0) if policy is None else (policy.number, policy.tracking, policy.ttl)
+    return POLICY.flow(100, terms, actions, Cookie(Kind.POLICY, number, tracking), ttl, IDLE_TIMEOUT)

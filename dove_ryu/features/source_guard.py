@@ -8,6 +8,7 @@ nothing; what it forges is dropped and counted at its own flow.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from dove_ryu.features import NEGATIVE_TTL, Answer, Feature, hosted
 from dove_ryu.model.addresses import is_ipv6, link_local
@@ -15,22 +16,27 @@ from dove_ryu.model.entities import Endpoint, Learned
 from dove_ryu.model.world import NetworkTables, World
 from dove_ryu.openflow import oxm, packet
 from dove_ryu.openflow.fields import SOURCE_ENDPOINT, Cookie, Kind
-from dove_ryu.openflow.flow import Flow, PacketIn, Terms
-from dove_ryu.openflow.pipeline import NEIGHBOUR, SOURCE_GUARD, goto
+from dove_ryu.openflow.flow import Flow, PacketIn, Terms, ToController
+from dove_ryu.openflow.pipeline import NEIGHBOUR, REPORTS, SOURCE_GUARD, goto
 
 UNSPECIFIED_IPV4, UNSPECIFIED_IPV6 = "0.0.0.0", "::"  # noqa: S104 - addresses in packets, no server listens on them
+
+RARP = 0x8035
 
 MOST_LEARNED = 8
 """How many addresses of a kind one endpoint can teach."""
 
 
 class SourceGuard(Feature):
-    """Flows of SOURCE_GUARD, and what its misses teach."""
+    """Flows of SOURCE_GUARD, what its misses teach, and the word that an endpoint has arrived."""
 
     def network_flows(self, world: World, dpid: int, tables: NetworkTables) -> Iterable[Flow]:
         """What each endpoint here may send."""
         for here in hosted(world, dpid, tables):
-            yield from _endpoint_flows(here.endpoint, tables.declared[here.endpoint.name])
+            flows = _endpoint_flows(here.endpoint, tables.declared[here.endpoint.name])
+            yield from map(_told, flows) if here.arriving else flows
+            if here.arriving:
+                yield from _announcements(here.endpoint)
 
     def take(self, world: World, dpid: int, tables: NetworkTables, packet_in: PacketIn) -> Answer | None:
         """An address report: learn the sender's addresses, or drop it and its like for a while."""
@@ -39,6 +45,9 @@ class SourceGuard(Feature):
         endpoint = tables.endpoint_of_number(packet_in.read(SOURCE_ENDPOINT))
         if endpoint is None:
             return Answer()
+        cookie = Cookie.parse(packet_in.cookie)
+        if cookie is not None and cookie.kind is Kind.ENDPOINT:
+            return Answer(arrived=tables.locations.get(endpoint.name))
         mac, ip = packet.eth_source(packet_in.data), packet.ip_source(packet_in.data)
         learned = _lesson(tables, tables.declared[endpoint.name], mac, ip)
         if learned is not None:
@@ -58,6 +67,18 @@ def _endpoint_flows(endpoint: Endpoint, declared: Endpoint) -> Iterator[Flow]:
     yield SOURCE_GUARD.flow(50, own | {oxm.IPV4_SRC: UNSPECIFIED_IPV4}, [], cookie)
     if declared.macs and declared.ips:
         yield SOURCE_GUARD.flow(1, own, [], cookie)
+
+
+def _told(flow: Flow) -> Flow:
+    """A flow by which an endpoint speaks, with word of it to the DPS: it has arrived where it was going (X5)."""
+    return replace(flow, actions=(ToController(REPORTS.number), *flow.actions)) if flow.actions else flow
+
+
+def _announcements(endpoint: Endpoint) -> Iterator[Flow]:
+    """A hypervisor speaks for the endpoint that it has just taken over: QEMU sends RARP."""
+    for mac in endpoint.macs:
+        terms: Terms = {SOURCE_ENDPOINT: endpoint.number, oxm.ETH_TYPE: RARP, oxm.ETH_SRC: mac}
+        yield SOURCE_GUARD.flow(110, terms, [ToController(REPORTS.number)], Cookie(Kind.ENDPOINT, endpoint.number))
 
 
 def _own_sources(endpoint: Endpoint) -> Iterator[Terms]:

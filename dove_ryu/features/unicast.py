@@ -8,10 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from dove_ryu.features import NEGATIVE_TTL, TUNNEL_PORTS, Feature, Request, hosted
-from dove_ryu.model.addresses import is_ipv6, is_mac
+from dove_ryu.features import (
+    IDLE_TIMEOUT,
+    NEGATIVE_TTL,
+    TUNNEL_PORTS,
+    Feature,
+    Hosted,
+    Request,
+    arrivals,
+    destination_field,
+    hosted,
+    onward,
+    tunnel,
+)
+from dove_ryu.model.addresses import is_mac
 from dove_ryu.model.entities import Endpoint, Location, PolicyDomain, Service
-from dove_ryu.model.tunnel import tunnel_between
 from dove_ryu.model.world import Fact, NetworkTables, World
 from dove_ryu.openflow import oxm
 from dove_ryu.openflow.fields import (
@@ -27,7 +38,6 @@ from dove_ryu.openflow.fields import (
     Kind,
 )
 from dove_ryu.openflow.flow import Action, Flow, FlowDelete, Move, Output, OutputTo, Terms, match, put
-from dove_ryu.openflow.oxm import Field
 from dove_ryu.openflow.pipeline import DELIVER, LOCATION, OUTPUT, POLICY, goto
 
 
@@ -45,39 +55,31 @@ class Unicast(Feature):
                 yield OUTPUT.flow(100, {OUTPUT_PORT: port}, [identify, out], base)
 
     def network_flows(self, world: World, dpid: int, tables: NetworkTables) -> Iterable[Flow]:
-        """From the tunnel to the endpoints here."""
-        assert tables.network is not None
-        network: Terms = {VNI: tables.network.vni}
+        """From the tunnel to the endpoints here, and to where those that are leaving will be."""
         for here in hosted(world, dpid, tables):
             cookie = Cookie(Kind.ENDPOINT, here.endpoint.number)
-            if tables.network.service is Service.L2:
-                for mac in here.endpoint.macs:
-                    yield DELIVER.flow(200, network | {oxm.ETH_DST: mac}, [Output(here.port)], cookie)
-            elif here.endpoint.macs:
-                deliver = [put(oxm.ETH_DST, here.endpoint.macs[0]), Output(here.port)]
-                for ip in here.endpoint.ips:
-                    yield DELIVER.flow(_precedence(ip), network | {_destination(ip): ip}, deliver, cookie)
+            copies = _copies(world, dpid, here)
+            for priority, terms, rewrite in arrivals(tables, here.endpoint):
+                yield DELIVER.flow(priority, terms, [*rewrite, Output(here.port), *copies], cookie)
+            if copies:
+                yield OUTPUT.flow(200, {OUTPUT_PORT: here.port}, [Output(here.port), *copies], cookie)
 
     def cache(self, request: Request) -> Iterable[Flow]:
         """The destination's location, or that there is none."""
         endpoint = request.reply.endpoint
         if endpoint is None:
             if request.packet.table == LOCATION.number:
-                yield _nowhere(request, request.destination)
+                yield _nowhere(request.tables, request.destination)
             return
-        domain = request.tables.domains.get(endpoint.domain)
-        way = _way(request)
         address = _looked_up(request, endpoint)
-        if domain is None or way is None or not endpoint.macs:
-            yield _nowhere(request, address)
-            return
-        actions = [put(DESTINATION_DOMAIN, domain.number), put(DESTINATION_ENDPOINT, endpoint.number), *way]
-        if not is_mac(address):
-            actions.append(put(oxm.ETH_DST, endpoint.macs[0]))
-        location = request.reply.location
-        tracking = 0 if location is None else location.tracking
-        cookie = Cookie(Kind.LOCATION, endpoint.number, tracking)
-        yield LOCATION.flow(100, _terms(request, address), [*actions, goto(POLICY)], cookie, request.reply.expiry)
+        yield _entry(request.world, request.dpid, request.tables, address, request.reply.expiry)
+
+    def recall(self, world: World, dpid: int, tables: NetworkTables, installed: Flow) -> Flow | None:
+        """The entry for the same address today."""
+        if installed.table != LOCATION.number:
+            return None
+        address = next(filter(None, map(installed.match.text, (oxm.IPV4_DST, oxm.IPV6_DST, oxm.ETH_DST))), None)
+        return None if address is None else _entry(world, dpid, tables, address, installed.hard_timeout)
 
     def stale(self, tables: NetworkTables, fact: Fact) -> Iterable[FlowDelete]:
         """Entries about an endpoint that changed or moved, and about addresses that found an owner."""
@@ -107,7 +109,7 @@ def _forget_endpoint(tables: NetworkTables, endpoint: object) -> Iterator[FlowDe
         return
     yield FlowDelete(int(Cookie(Kind.LOCATION, endpoint.number)), OBJECT_MASK, LOCATION.number)
     for address in (*endpoint.macs, *endpoint.ips):
-        terms: Terms = {VNI: tables.network.vni, _destination(address): address}
+        terms: Terms = {VNI: tables.network.vni, destination_field(address): address}
         yield FlowDelete(CACHED_COOKIE, CACHED_MASK, LOCATION.number, match(terms))
 
 
@@ -120,45 +122,42 @@ def _looked_up(request: Request, endpoint: Endpoint) -> str:
     return endpoint.macs[0] if by_mac and endpoint.macs else request.destination
 
 
-def _nowhere(request: Request, address: str) -> Flow:
-    return LOCATION.flow(100, _terms(request, address), [], Cookie(Kind.UNKNOWN), NEGATIVE_TTL)
+def _entry(world: World, dpid: int, tables: NetworkTables, address: str, ttl: int) -> Flow:
+    """What a dSwitch caches about an address."""
+    endpoint = tables.owner(address)
+    domain = None if endpoint is None else tables.domains.get(endpoint.domain)
+    location = None if endpoint is None else tables.locations.get(endpoint.name)
+    way = None if location is None else _way(world, dpid, location)
+    if endpoint is None or domain is None or location is None or way is None or not endpoint.macs:
+        return _nowhere(tables, address)
+    actions = [put(DESTINATION_DOMAIN, domain.number), put(DESTINATION_ENDPOINT, endpoint.number), *way]
+    if not is_mac(address):
+        actions.append(put(oxm.ETH_DST, endpoint.macs[0]))
+    cookie = Cookie(Kind.LOCATION, endpoint.number, location.tracking)
+    return LOCATION.flow(100, _terms(tables, address), [*actions, goto(POLICY)], cookie, ttl, IDLE_TIMEOUT)
 
 
-def _terms(request: Request, address: str) -> Terms:
-    assert request.tables.network is not None
-    by_address = 0 if is_mac(address) else 1
-    return {VNI: request.tables.network.vni, BY_ADDRESS: by_address, _destination(address): address}
+def _nowhere(tables: NetworkTables, address: str) -> Flow:
+    return LOCATION.flow(100, _terms(tables, address), [], Cookie(Kind.UNKNOWN), NEGATIVE_TTL)
 
 
-def _way(request: Request) -> list[Action] | None:
-    """How a dSwitch reaches the destination: its port, or the tunnel to its dSwitch; None where there is no way."""
-    location = request.reply.location
-    if location is None:
-        return None
-    if location.dpid == request.dpid:
-        port = request.world.port(location)
+def _terms(tables: NetworkTables, address: str) -> Terms:
+    assert tables.network is not None
+    return {VNI: tables.network.vni, BY_ADDRESS: 0 if is_mac(address) else 1, destination_field(address): address}
+
+
+def _way(world: World, dpid: int, location: Location) -> list[Action] | None:
+    """How a dSwitch reaches a location: its port, or the tunnel to its dSwitch; None where there is no way."""
+    if location.dpid == dpid:
+        port = world.port(location, dpid)
         return None if port is None else [put(OUTPUT_PORT, port)]
-    world = request.world
-    ours, theirs = world.dswitches.get(request.dpid), world.dswitches.get(location.dpid)
-    if ours is None or theirs is None:
-        return None
-    tunnel = tunnel_between(ours, theirs)
-    if tunnel is None:
-        return None
-    encapsulation, address = tunnel
-    port = world.ports.get(request.dpid, {}).get(TUNNEL_PORTS[encapsulation.value])
-    if port is None:
-        return None
-    return [put(OUTPUT_PORT, port), put(oxm.TUN_IPV6_DST if is_ipv6(address) else oxm.TUN_DST, address)]
+    way = tunnel(world, dpid, location.dpid)
+    return None if way is None else [put(OUTPUT_PORT, way[0]), *way[1]]
 
 
-def _destination(address: str) -> Field:
-    if is_mac(address):
-        return oxm.ETH_DST
-    return oxm.IPV6_DST if is_ipv6(address) else oxm.IPV4_DST
-
-
-def _precedence(ip: str) -> int:
-    """A flow's priority by the length of its prefix: the longest wins."""
-    _, _, length = ip.partition("/")
-    return 200 if not length else 20 + int(length)
+def _copies(world: World, dpid: int, here: Hosted) -> list[Action]:
+    """What sends a copy to where the endpoint is going (X5)."""
+    target = here.location.migrating_to
+    if target is None or here.arriving:
+        return []
+    return onward(world, dpid, target.dpid) or []

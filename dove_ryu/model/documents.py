@@ -22,6 +22,7 @@ from dove_ryu.model.entities import (
     Gateway,
     Learned,
     Location,
+    Place,
     Policy,
     PolicyAction,
     PolicyDomain,
@@ -87,6 +88,7 @@ def document_of(entity: Entity) -> Document:
                 "port": entity.port,
                 "tracking": entity.tracking,
                 "observed": entity.observed,
+                "migrating_to": _place_document(entity.migrating_to),
             }
         case Learned():
             return {"macs": list(entity.macs), "ips": list(entity.ips)}
@@ -202,7 +204,16 @@ def _location(network: str, endpoint: str, document: Document) -> Location:
         document["port"],
         document["tracking"],
         document["observed"],
+        _place(document.get("migrating_to")),
     )
+
+
+def _place_document(place: Place | None) -> Document | None:
+    return None if place is None else {"dpid": f"{place.dpid:016x}", "port": place.port}
+
+
+def _place(document: Document | None) -> Place | None:
+    return None if document is None else Place(int(document["dpid"], 16), document["port"])
 
 
 def _learned(network: str, endpoint: str, document: Document) -> Learned:

@@ -165,11 +165,20 @@ class Appliance:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """A port of a dSwitch."""
+
+    dpid: int
+    port: str
+
+
+@dataclass(frozen=True, slots=True)
 class Location:
     """Where an endpoint is: a port of a dSwitch (F24).
 
     :ivar tracking: raised by one at each move, from 1.
     :ivar observed: whether the port's own iface-id says so (X15), and the location ends when the port no longer does.
+    :ivar migrating_to: where a live migration takes it; traffic reaches both places until it speaks there (X5).
     """
 
     network: str
@@ -178,6 +187,22 @@ class Location:
     port: str
     tracking: int = 1
     observed: bool = False
+    migrating_to: Place | None = None
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """Everywhere that its packets are to reach it."""
+        here = Place(self.dpid, self.port)
+        return (here,) if self.migrating_to is None else (here, self.migrating_to)
+
+    @property
+    def dpids(self) -> frozenset[int]:
+        """The datapath ids of :attr:`places`."""
+        return frozenset(place.dpid for place in self.places)
+
+    def port_at(self, dpid: int) -> str | None:
+        """The name of its port at a dSwitch; None where it is not there."""
+        return next((place.port for place in self.places if place.dpid == dpid), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,12 +165,12 @@ class NetworkTables:
     def replace_location(self, name: str, place: Location | None) -> Location | None:
         """Put an endpoint's location into the table or, None, out of it; the one before comes back."""
         before = _exchange(self.locations, name, place)
-        if before is not None:
-            self.hosted[before.dpid].discard(name)
-            if not self.hosted[before.dpid]:
-                del self.hosted[before.dpid]
-        if place is not None:
-            self.hosted.setdefault(place.dpid, set()).add(name)
+        for dpid in () if before is None else before.dpids:
+            self.hosted[dpid].discard(name)
+            if not self.hosted[dpid]:
+                del self.hosted[dpid]
+        for dpid in () if place is None else place.dpids:
+            self.hosted.setdefault(dpid, set()).add(name)
         return before
 
     def replace_endpoint(self, name: str) -> Fact | None:
@@ -200,6 +200,7 @@ class World:
         self.ports: dict[int, dict[str, int]] = {}
         self._by_vni: dict[int, tuple[str, ...]] = {}
         self._networks_at: dict[int, set[str]] = {}
+        self._encapsulators = AddressIndex()
 
     def network(self, name: str) -> NetworkTables | None:
         """The tables of a network that exists."""
@@ -219,15 +220,19 @@ class World:
         """The tables of the networks that have a location at a dSwitch, by name."""
         return [self.tables[name] for name in sorted(self._networks_at.get(dpid, ()))]
 
-    def port(self, location: Location) -> int | None:
-        """The OpenFlow number of a location's port; None while the dSwitch does not show such a port."""
-        return self.ports.get(location.dpid, {}).get(location.port)
+    def port(self, location: Location, dpid: int) -> int | None:
+        """The OpenFlow number of an endpoint's port at a dSwitch; None where it has none or none is shown."""
+        return self.ports.get(dpid, {}).get(location.port_at(dpid) or "")
+
+    def dswitch_at(self, address: str) -> DSwitch | None:
+        """The dSwitch whose tunnels end at an underlay address."""
+        name = self._encapsulators.find(address)
+        return None if name is None else self.dswitches[int(name, 16)]
 
     def apply(self, change: Change) -> list[Fact]:
         """Take a change in; the facts that it changed come out, none where all was so already."""
         if change.kind is DSwitch:
-            dpid = int(change.name, 16)
-            return _fact(_exchange(self.dswitches, dpid, _of(DSwitch, change.entity)), change.entity)
+            return self._replace_dswitch(change.name, _of(DSwitch, change.entity))
         if change.kind is Appliance:
             return _fact(_exchange(self.appliances, change.name, _of(Appliance, change.entity)), change.entity)
         tables = self.tables.get(change.network)
@@ -257,6 +262,14 @@ class World:
         fact = tables.replace_endpoint(name)
         return [] if fact is None else [fact]
 
+    def _replace_dswitch(self, name: str, dswitch: DSwitch | None) -> list[Fact]:
+        before = _exchange(self.dswitches, int(name, 16), dswitch)
+        if before is not None:
+            self._encapsulators.remove(name, before.encap_ips)
+        if dswitch is not None:
+            self._encapsulators.add(name, dswitch.encap_ips)
+        return _fact(before, dswitch)
+
     def _replace_network(self, tables: NetworkTables, network: VirtualNetwork | None) -> list[Fact]:
         before, tables.network = tables.network, network
         if before is not None:
@@ -267,10 +280,11 @@ class World:
 
     def _replace_location(self, tables: NetworkTables, name: str, place: Location | None) -> list[Fact]:
         before = tables.replace_location(name, place)
-        if before is not None and before.dpid not in tables.hosted:
-            self._networks_at[before.dpid].discard(tables.name)
-        if place is not None:
-            self._networks_at.setdefault(place.dpid, set()).add(tables.name)
+        for dpid in () if before is None else before.dpids:
+            if dpid not in tables.hosted:
+                self._networks_at[dpid].discard(tables.name)
+        for dpid in () if place is None else place.dpids:
+            self._networks_at.setdefault(dpid, set()).add(tables.name)
         return _fact(before, place)
 
 

@@ -86,6 +86,7 @@ class Kind(enum.IntEnum):
     BASE = 1
     ENDPOINT = 2
     NETWORK = 3
+    TOMBSTONE = 4
     LOCATION = 8
     POLICY = 9
     NEIGHBOUR = 10

@@ -6,6 +6,7 @@ are the same value.  Nothing here sends anything.
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -55,6 +56,19 @@ class Match:
         for term in self.terms:
             if term.field not in spoken:
                 yield str(term)
+
+    def value(self, key: Field | Bits) -> int | None:
+        """What a field, or some bits of one, must be; None where they are not compared."""
+        sought = key.field if isinstance(key, Bits) else key
+        for term in self.terms:
+            if term.field is sought:
+                return key.read(term.value) if isinstance(key, Bits) else term.value
+        return None
+
+    def text(self, key: Field) -> str | None:
+        """The same, in the field's own notation."""
+        value = self.value(key)
+        return None if value is None else key.notation.text(value)
 
     def fields(self) -> frozenset[Field]:
         """The fields that are compared."""
@@ -164,10 +178,15 @@ class OutputTo:
 
 @dataclass(frozen=True, slots=True)
 class ToController:
-    """Send the whole packet to the DPS."""
+    """Send the whole packet to the DPS.
+
+    :ivar meter: number of the meter that limits it, and only it: what follows is done for every packet.
+    """
+
+    meter: int | None = None
 
     def __str__(self) -> str:
-        return "CONTROLLER:65535"
+        return "CONTROLLER:65535" if self.meter is None else f"controller(max_len=65535,meter_id={self.meter})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +244,8 @@ class Flow:
     :ivar actions: what it does, in order; none means drop.
     :ivar cookie: whose it is (:class:`fields.Cookie`).
     :ivar hard_timeout: seconds until it goes, 0 for never.
+    :ivar idle_timeout: seconds without a packet after which it goes, 0 for never.
+    :ivar notify: whether the DPS hears of its end.
     """
 
     table: int
@@ -233,6 +254,8 @@ class Flow:
     actions: tuple[Action, ...]
     cookie: int
     hard_timeout: int = 0
+    idle_timeout: int = 0
+    notify: bool = False
 
     @property
     def key(self) -> FlowKey:
@@ -245,7 +268,11 @@ class Flow:
             words.append(f"table={self.table}")
         if self.hard_timeout:
             words.append(f"hard_timeout={self.hard_timeout}")
+        if self.idle_timeout:
+            words.append(f"idle_timeout={self.idle_timeout}")
         where = ",".join(filter(None, (f"priority={self.priority}", str(self.match))))
+        if self.notify:
+            where = f"send_flow_rem {where}"
         actions = ",".join(map(str, self.actions)) or "drop"
         return f"{', '.join([*words, where])} actions={actions}"
 
@@ -293,6 +320,44 @@ class FlowStrictDelete:
 
 FlowChange = Flow | FlowDelete | FlowStrictDelete
 """What a dSwitch can be told about flows; a :class:`Flow` stands for adding it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """A limit on packets.
+
+    :ivar number: its number at the dSwitch, from 1.
+    :ivar rate: packets a second.
+    :ivar burst: packets that may come at once.
+    """
+
+    number: int
+    rate: int
+    burst: int
+
+    def __str__(self) -> str:
+        return f"meter={self.number} pktps burst bands=type=drop rate={self.rate} burst_size={self.burst}"
+
+
+class End(enum.Enum):
+    """Why a flow entry went (OpenFlow 1.3.5, 7.4.2)."""
+
+    IDLE = 0
+    HARD = 1
+    DELETED = 2
+    OTHER = 3
+
+
+@dataclass(frozen=True, slots=True)
+class FlowEnd:
+    """A flow entry that went; its actions are not told.
+
+    :ivar packets: how many it has matched.
+    """
+
+    flow: Flow
+    why: End
+    packets: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,6 +129,9 @@ def _field(
     return made
 
 
+IN_PORT_NXM = Field("in_port", "NXM_OF_IN_PORT", 0x0000, 0, 16, DECIMAL, set_name="in_port")
+"""The port a packet came from as an action may set it; 0 lets a packet go back into the tunnel it came from."""
+
 REGISTERS = tuple(_field(f"reg{n}", f"NXM_NX_REG{n}", (NICIRA_EXTENSIBLE, n), 32) for n in range(16))
 TUN_ID = _field("tun_id", "NXM_NX_TUN_ID", (OPENFLOW_BASIC, 38), 64)
 TUN_SRC = _field("tun_src", "NXM_NX_TUN_IPV4_SRC", (NICIRA_EXTENSIBLE, 31), 32, IPV4_ADDRESS)
@@ -181,6 +184,7 @@ ND_OPTIONS_TYPE = _field(
 
 NICIRA_BASIC = 0x0000
 BY_HEADER |= {
+    (NICIRA_BASIC, 0): IN_PORT_NXM,
     (NICIRA_BASIC, 1): ETH_DST,
     (NICIRA_BASIC, 2): ETH_SRC,
     (NICIRA_BASIC, 7): IPV4_SRC,

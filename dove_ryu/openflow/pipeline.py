@@ -32,6 +32,7 @@ from dove_ryu.openflow.flow import (
     Flow,
     Goto,
     Match,
+    Meter,
     Move,
     SetField,
     ToController,
@@ -52,7 +53,14 @@ class Miss(enum.Enum):
     NEXT = "goes on"
     REQUEST = "to the DPS: policy request"
     REPORT = "to the DPS: address report"
+    INVALIDATE = "to the DPS: location invalidation, metered"
 
+
+REPORTS = Meter(1, rate=100, burst=100)
+"""Limits what a dSwitch tells of stale senders and arriving endpoints; the packets themselves pass."""
+
+METERS = (REPORTS,)
+"""Every meter of a dSwitch."""
 
 Names = Iterable[Field | Bits]
 
@@ -84,13 +92,24 @@ class Table:
         actions: Iterable[Action],
         cookie: Cookie,
         hard_timeout: int = 0,
+        idle_timeout: int = 0,
     ) -> Flow:
-        """A flow of this table.
+        """A flow of this table.  Of the end of one with both time-outs the DPS hears, to refresh it if it was in use.
 
         :raises IllegalFlow: naming the field, action or table that the declaration does not allow.
         """
         where = match(values)
-        made = Flow(self.number, priority, where, tuple(actions), int(cookie), min(hard_timeout, MAX_TIMEOUT))
+        notify = bool(hard_timeout and idle_timeout)
+        made = Flow(
+            self.number,
+            priority,
+            where,
+            tuple(actions),
+            int(cookie),
+            min(hard_timeout, MAX_TIMEOUT),
+            idle_timeout,
+            notify,
+        )
         self._check_match(where)
         for action in made.actions:
             self._check_action(action)
@@ -123,7 +142,7 @@ class Table:
         if self.miss is Miss.NEXT:
             actions = (Goto(_number_of(self.leads_to[-1])),)
         elif self.miss is not Miss.DROP:
-            actions = (ToController(),)
+            actions = (ToController(REPORTS.number if self.miss is Miss.INVALIDATE else None),)
         return Flow(self.number, 0, Match(), actions, int(Cookie(Kind.MISS, self.number)))
 
 
@@ -166,6 +185,7 @@ def _table(
     return made
 
 
+_ONWARD = (oxm.TUN_ID, oxm.TUN_DST, oxm.TUN_IPV6_DST, oxm.IN_PORT_NXM)
 _ADDRESSES = (oxm.ETH_SRC, oxm.ETH_DST, oxm.IPV4_SRC, oxm.IPV4_DST, oxm.IPV6_SRC, oxm.IPV6_DST)
 
 CLASSIFY = _table(
@@ -304,15 +324,16 @@ OUTPUT = _table(
     "OUTPUT",
     "Out of the local port, or into the tunnel with the network's identifier.",
     matches=(OUTPUT_PORT,),
-    writes=(oxm.TUN_ID,),
+    writes=_ONWARD,
     answers=True,
 )
 DELIVER = _table(
     "DELIVER",
-    "From the tunnel to the local endpoint that owns the destination address; never back into a tunnel.",
+    "From the tunnel to the local endpoint that owns the destination address; back into a tunnel only for one that moved.",
     matches=(VNI, oxm.ETH_DST, oxm.IPV4_DST, oxm.IPV6_DST),
-    writes=(oxm.ETH_DST,),
+    writes=(oxm.ETH_DST, *_ONWARD),
     answers=True,
+    miss=Miss.INVALIDATE,
 )
 
 

@@ -15,11 +15,14 @@ from dove_ryu.openflow import oxm
 from dove_ryu.openflow.flow import (
     Action,
     DecrementTtl,
+    End,
     Flow,
     FlowChange,
     FlowDelete,
+    FlowEnd,
     Goto,
     Match,
+    Meter,
     Move,
     Output,
     OutputTo,
@@ -34,20 +37,25 @@ from dove_ryu.openflow.oxm import Field
 
 VERSION = 4
 FLOW_MOD, PACKET_OUT, MULTIPART_REQUEST, BARRIER_REQUEST = 14, 13, 18, 20
-_FLOW_STATISTICS = 1
+_FLOW_STATISTICS, _METER_CONFIGURATION = 1, 10
+METER_MOD = 29
+_MODIFY_METER, _PACKETS_PER_SECOND, _BURST, _DROP_BAND = 1, 2, 4, 1
 _ADD, _DELETE, _DELETE_STRICT = 0, 3, 4
 _ALL_TABLES, _ANY, _NO_BUFFER = 0xFF, 0xFFFFFFFF, 0xFFFFFFFF
 _IN_PORT_ONLY_16_BITS, _CONTROLLER, _WHOLE_PACKET = 0xFFF8, 0xFFFFFFFD, 0xFFFF
 _NICIRA = 0x00002320
 _OUTPUT, _DECREMENT_TTL, _SET_FIELD, _EXPERIMENTER = 0, 24, 25, 0xFFFF
-_REG_MOVE, _REG_LOAD, _RESUBMIT_TABLE, _OUTPUT_REG = 6, 7, 14, 15
+_REG_MOVE, _REG_LOAD, _RESUBMIT_TABLE, _OUTPUT_REG, _CONTROLLER_2 = 6, 7, 14, 15, 37
+_METER_PROPERTY = 5
 _GOTO_TABLE, _APPLY_ACTIONS = 1, 4
+_NOTIFY = 1
 
 _HEADER = struct.Struct("!BBHI")
 _FLOW_MOD = struct.Struct("!QQBBHHHIIIH2x")
 _PACKET_OUT = struct.Struct("!IIH6x")
 _FLOW_REQUEST = struct.Struct("!HH4xB3xII4xQQ")
 _FLOW_ENTRY = struct.Struct("!HBxIIHHHH4xQQQ")
+_FLOW_REMOVED = struct.Struct("!QHBBIIHHQQ")
 _PACKET_IN = struct.Struct("!IHBBQ")
 
 
@@ -63,8 +71,8 @@ def message(kind: int, body: bytes, xid: int = 0) -> bytes:
 def change(what: FlowChange) -> bytes:
     """A flow-mod message."""
     if isinstance(what, Flow):
-        head = (what.cookie, 0, what.table, _ADD, 0, what.hard_timeout, what.priority)
-        return _flow_mod(head, what.match, instructions(what.actions))
+        head = (what.cookie, 0, what.table, _ADD, what.idle_timeout, what.hard_timeout, what.priority)
+        return _flow_mod(head, what.match, instructions(what.actions), what.notify)
     if isinstance(what, FlowDelete):
         table = _ALL_TABLES if what.table is None else what.table
         return _flow_mod((what.cookie, what.cookie_mask, table, _DELETE, 0, 0, 0), what.match, b"")
@@ -72,8 +80,8 @@ def change(what: FlowChange) -> bytes:
     return _flow_mod((0, 0, key.table, _DELETE_STRICT, 0, 0, key.priority), key.match, b"")
 
 
-def _flow_mod(head: tuple[int, ...], where: Match, body: bytes) -> bytes:
-    fixed = _FLOW_MOD.pack(*head, _NO_BUFFER, _ANY, _ANY, 0)
+def _flow_mod(head: tuple[int, ...], where: Match, body: bytes, flags: int = 0) -> bytes:
+    fixed = _FLOW_MOD.pack(*head, _NO_BUFFER, _ANY, _ANY, flags)
     return message(FLOW_MOD, fixed + match_bytes(where) + body)
 
 
@@ -161,6 +169,8 @@ def _output_to(action: OutputTo) -> bytes:
 
 
 def _to_controller(action: ToController) -> bytes:
+    if action.meter is not None:
+        return _nicira(_CONTROLLER_2, struct.pack("!6xHHI", _METER_PROPERTY, 8, action.meter))
     return struct.pack("!HHIH6x", _OUTPUT, 16, _CONTROLLER, _WHOLE_PACKET)
 
 
@@ -223,9 +233,42 @@ def read_flows(data: bytes) -> Iterator[Flow]:
     at = 16
     while at < len(data):
         entry = _FLOW_ENTRY.unpack_from(data, at)
-        length, table, priority, hard, cookie = entry[0], entry[1], entry[4], entry[6], entry[8]
+        length, table, priority, idle, hard, flags, cookie = entry[0], entry[1], *entry[4:9]
         where, body = _read_match(data, at + _FLOW_ENTRY.size)
-        yield Flow(table, priority, where, tuple(_read_instructions(data[body : at + length])), cookie, hard)
+        actions = tuple(_read_instructions(data[body : at + length]))
+        yield Flow(table, priority, where, actions, cookie, hard, idle, bool(flags & _NOTIFY))
+        at += length
+
+
+def read_flow_end(data: bytes) -> FlowEnd:
+    """A flow-removed message.
+
+    :raises UnknownOnWire: where its flow matches what ours never do.
+    """
+    cookie, priority, why, table, _, _, idle, hard, packets, _ = _FLOW_REMOVED.unpack_from(data, 8)
+    where, _ = _read_match(data, 8 + _FLOW_REMOVED.size)
+    return FlowEnd(Flow(table, priority, where, (), cookie, hard, idle, True), End(min(why, End.OTHER.value)), packets)
+
+
+def meter_change(meter: Meter, present: bool) -> bytes:
+    """A meter-mod message: make a meter, or change one that is present."""
+    head = struct.pack("!HHI", _MODIFY_METER if present else _ADD, _PACKETS_PER_SECOND | _BURST, meter.number)
+    band = struct.pack("!HHII4x", _DROP_BAND, 16, meter.rate, meter.burst)
+    return message(METER_MOD, head + band)
+
+
+def meter_request(xid: int) -> bytes:
+    """A request for all meters."""
+    return message(MULTIPART_REQUEST, struct.pack("!HH4xI4x", _METER_CONFIGURATION, 0, _ANY), xid)
+
+
+def read_meters(data: bytes) -> Iterator[Meter]:
+    """The meters of a meter-configuration reply."""
+    at = 16
+    while at < len(data):
+        length, _, number = struct.unpack_from("!HHI", data, at)
+        rate, burst = struct.unpack_from("!II", data, at + 12)
+        yield Meter(number, rate, burst)
         at += length
 
 
@@ -300,4 +343,6 @@ def _read_nicira(subtype: int, data: bytes) -> Action:
         return OutputTo(_read_oxm_header(data, 12)[0])
     if subtype == _RESUBMIT_TABLE:
         return Resubmit(data[12])
+    if subtype == _CONTROLLER_2:
+        return ToController(int.from_bytes(data[20:24], "big"))
     raise UnknownOnWire(f"Nicira action {subtype} is in no flow of ours")
