@@ -31,7 +31,8 @@ class DoveApp(framework.RyuApp):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         framework.use_connections(serve_connection)  # where another command than ours has started us
-        settings = config.settings()
+        config.register(framework.CONF)
+        self._settings = settings = config.settings(framework.CONF)
         try:
             self._store = open_store(settings.store)
             self._service = Service(self._store)
@@ -44,12 +45,13 @@ class DoveApp(framework.RyuApp):
 
     def start(self) -> Any:
         """Begin to serve; called by the framework."""
-        settings = config.settings()
         try:
             self._rest.start()
         except OSError as error:
             options = "--wsapi-host or --wsapi-port"
-            raise config.ListenError("REST", settings.rest_host, settings.rest_port, options, error) from None
+            raise config.ListenError(
+                "REST", self._settings.rest_host, self._settings.rest_port, options, error
+            ) from None
         Datapath.application = APPLICATION
         Datapath.policy_requests = self._hear_requests
         self._binder.start()
