@@ -16,7 +16,7 @@ from dove_ryu.northbound.server import RestServer
 from dove_ryu.openflow.fields import APPLICATION
 from dove_ryu.service import Service
 from dove_ryu.southbound import framework
-from dove_ryu.southbound.datapath import Datapath
+from dove_ryu.southbound.datapath import Datapath, serve_connection
 from dove_ryu.southbound.link import Link
 from dove_ryu.store import StoreError, open_store
 
@@ -30,7 +30,9 @@ class DoveApp(framework.RyuApp):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        settings = config.settings()
+        framework.use_connections(serve_connection)  # where another command than ours has started us
+        config.register(framework.CONF)
+        self._settings = settings = config.settings(framework.CONF)
         try:
             self._store = open_store(settings.store)
             self._service = Service(self._store)
@@ -43,12 +45,13 @@ class DoveApp(framework.RyuApp):
 
     def start(self) -> Any:
         """Begin to serve; called by the framework."""
-        settings = config.settings()
         try:
             self._rest.start()
         except OSError as error:
             options = "--wsapi-host or --wsapi-port"
-            raise config.ListenError("REST", settings.rest_host, settings.rest_port, options, error) from None
+            raise config.ListenError(
+                "REST", self._settings.rest_host, self._settings.rest_port, options, error
+            ) from None
         Datapath.application = APPLICATION
         Datapath.policy_requests = self._hear_requests
         self._binder.start()
@@ -64,9 +67,7 @@ class DoveApp(framework.RyuApp):
         super().stop()
 
     def _hear_requests(self, datapath: Any, messages: list[bytes]) -> None:
-        link = _link(datapath)
-        if link is not None:
-            self._service.post(self._switches.hear_requests, link, messages)
+        self._service.post(self._switches.hear_requests, _link(datapath), messages)
 
     @framework.set_ev_cls(
         framework.ofp_event.EventOFPStateChange, [framework.MAIN_DISPATCHER, framework.DEAD_DISPATCHER]
@@ -74,28 +75,21 @@ class DoveApp(framework.RyuApp):
     def _state_changed(self, event: Any) -> None:
         datapath = event.datapath
         if event.state == framework.MAIN_DISPATCHER:
-            datapath.dove_link = Link(datapath)
-            self._service.post(self._switches.greet, datapath.dove_link, _ports(datapath))
-        elif _link(datapath) is not None:
-            self._service.post(self._switches.lose, datapath.dove_link)
+            self._service.post(self._switches.greet, _link(datapath), _ports(datapath))
+        elif "dove_link" in vars(datapath):
+            self._service.post(self._switches.lose, _link(datapath))
 
     @framework.set_ev_cls(framework.ofp_event.EventOFPFlowStatsReply, framework.MAIN_DISPATCHER)
     def _flows_reported(self, event: Any) -> None:
-        link = _link(event.msg.datapath)
-        if link is not None:
-            self._service.post(self._switches.hear_flows, link, bytes(event.msg.buf))
+        self._service.post(self._switches.hear_flows, _link(event.msg.datapath), bytes(event.msg.buf))
 
     @framework.set_ev_cls(framework.ofp_event.EventOFPBarrierReply, framework.MAIN_DISPATCHER)
     def _barrier_passed(self, event: Any) -> None:
-        link = _link(event.msg.datapath)
-        if link is not None:
-            self._service.post(self._switches.hear_barrier, link, event.msg.xid)
+        self._service.post(self._switches.hear_barrier, _link(event.msg.datapath), event.msg.xid)
 
     @framework.set_ev_cls(framework.ofp_event.EventOFPPortStateChange, framework.MAIN_DISPATCHER)
     def _ports_changed(self, event: Any) -> None:
-        link = _link(event.datapath)
-        if link is not None:
-            self._service.post(self._switches.hear_ports, link, _ports(event.datapath))
+        self._service.post(self._switches.hear_ports, _link(event.datapath), _ports(event.datapath))
 
     @framework.set_ev_cls(framework.ofp_event.EventOFPErrorMsg, framework.MAIN_DISPATCHER)
     def _refused(self, event: Any) -> None:
@@ -109,9 +103,10 @@ class DoveApp(framework.RyuApp):
         )
 
 
-def _link(datapath: Any) -> Link | None:
-    """The link of a connection whose handshake is over."""
-    return getattr(datapath, "dove_link", None)
+def _link(datapath: Any) -> Link:
+    """The link of a connection whose handshake is over; whichever of its threads is first makes it."""
+    link: Link = vars(datapath).setdefault("dove_link", Link(datapath))
+    return link
 
 
 def _ports(datapath: Any) -> dict[str, int]:

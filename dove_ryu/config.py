@@ -290,16 +290,11 @@ def _refuse_unknown_keys(path: str) -> None:
             raise OptionError(f"{path}: section [dove] has no option {key}; {remedy}")
 
 
-def settings(conf: cfg.ConfigOpts | None = None) -> Settings:
-    """What is in force. Without `conf`: in the framework of this process, whichever command has started it.
+def settings(conf: cfg.ConfigOpts) -> Settings:
+    """What is in force, after `register(conf)`, whichever command has read the command line.
 
     Raises OptionError where options contradict each other.
     """
-    if conf is None:
-        from dove_ryu.southbound import framework
-
-        conf = framework.CONF
-        register(conf)
     dove = conf.dove
     return Settings(
         applications=tuple(name for names in [*conf.app_lists, *conf.app] for name in names.split(","))

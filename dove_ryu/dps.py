@@ -50,6 +50,9 @@ FEATURES: tuple[Feature, ...] = (
 Effects = dict[int, list[FlowChange]]
 """What to send, by datapath id."""
 
+WHOLE_CACHE = FlowDelete(CACHED_COOKIE, CACHED_MASK)
+"""Forgets every answer to a policy request."""
+
 
 @dataclass(frozen=True, slots=True)
 class Observation:
@@ -72,11 +75,11 @@ class Touched:
     """What a change asks to be computed anew or forgotten.
 
     :ivar scopes: (datapath id, scope) pairs.
-    :ivar stale: what to delete from whose cache.
+    :ivar stale: what to delete from whose cache, in order and each once.
     """
 
     scopes: set[tuple[int, Scope]]
-    stale: Effects
+    stale: dict[int, dict[FlowDelete, None]]
 
 
 class Dps:
@@ -105,7 +108,7 @@ class Dps:
         """
         self.world.ports[dpid] = dict(ports)
         present = [flow for flow in installed if flow.cookie & CACHED_MASK != CACHED_COOKIE]
-        return [*self._standing.begin(dpid, present), FlowDelete(CACHED_COOKIE, CACHED_MASK)]
+        return [*self._standing.begin(dpid, present), WHOLE_CACHE]
 
     def disconnect(self, dpid: int) -> None:
         """A dSwitch is gone; where its endpoints are stays known."""
@@ -119,7 +122,7 @@ class Dps:
         changed = {name for name in before.keys() | ports.keys() if before.get(name) != ports.get(name)}
         touched = Touched({(dpid, WHOLE_DSWITCH)}, {})
         if not changed.isdisjoint(TUNNEL_PORTS.values()):
-            touched.stale[dpid] = [FlowDelete(CACHED_COOKIE, CACHED_MASK)]
+            _delete(touched, {dpid}, WHOLE_CACHE)
         for tables in self.world.hosted(dpid):
             places = [tables.locations[name] for name in sorted(tables.hosted[dpid])]
             moved = [place for place in places if place.port in changed]
@@ -193,7 +196,7 @@ class Dps:
     def _touch_dswitch(self, touched: Touched, fact: Fact, dpid: int) -> None:
         """Every entry that leads to a dSwitch is stale when the way to it changes, and all of its own are."""
         touched.scopes.add((dpid, WHOLE_DSWITCH))
-        touched.stale.setdefault(dpid, []).append(FlowDelete(CACHED_COOKIE, CACHED_MASK))
+        _delete(touched, {dpid}, WHOLE_CACHE)
         for tables in self.world.hosted(dpid):
             for name in sorted(tables.hosted[dpid]):
                 place = tables.locations[name]
@@ -227,9 +230,7 @@ def _forget_network(network: VirtualNetwork) -> FlowDelete:
 
 def _delete(touched: Touched, dpids: Iterable[int], deletion: FlowDelete) -> None:
     for dpid in dpids:
-        deletions = touched.stale.setdefault(dpid, [])
-        if deletion not in deletions:
-            deletions.append(deletion)
+        touched.stale.setdefault(dpid, {})[deletion] = None
 
 
 def _resumption(packet_in: PacketIn) -> int:

@@ -81,5 +81,6 @@ def _first_claims(scopes: Iterable[dict[FlowKey, Flow]]) -> list[Flow]:
     """The flows of all scopes; one that several claim, as when a port changes hands, is the first's in the alphabet."""
     flows: dict[FlowKey, Flow] = {}
     for scope in scopes:
-        flows = scope | flows
+        for key, flow in scope.items():
+            flows.setdefault(key, flow)
     return list(flows.values())

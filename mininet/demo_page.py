@@ -43,7 +43,7 @@ class Page:
         began = time.monotonic()
         with self.console.status(what):
             yield outcome.append
-        self.say(f"{time.monotonic() - began:5.1f} s  {': '.join([what, *outcome])}")
+        self.say(f"{time.monotonic() - began:5.1f} s  {what}{': ' if outcome else ''}{', '.join(outcome)}")
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[str | Text]], *, words: int = 1) -> None:
         """Rows under their headings; all columns but the first `words` are figures, set to the right."""

@@ -104,9 +104,16 @@ class Emulation(Mininet):  # type: ignore[misc]  # Mininet carries no types
 
     # ---- building --------------------------------------------------------------------------------
 
-    def add_server(self, name: str, *addresses: str, dps: Sequence[str] = (DPS_TARGET,), **options: Any) -> Hypervisor:
-        """A server at these underlay addresses, cabled but not yet started; `options` are Hypervisor's."""
-        server = Hypervisor(name, self.footprint, addresses, dps, **options)
+    def add_server(
+        self,
+        name: str,
+        *addresses: str,
+        dps: Sequence[str] = (DPS_TARGET,),
+        kind: type[Hypervisor] = Hypervisor,
+        **options: Any,
+    ) -> Hypervisor:
+        """A server at these underlay addresses, cabled but not yet started; `options` are those of its `kind`."""
+        server = kind(name, self.footprint, addresses, dps, **options)
         self._register(server, self.switches)
         self.underlay.plug(server, Hypervisor.NIC, random_mac())
         return server

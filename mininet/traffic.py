@@ -95,8 +95,9 @@ def ping(
     return PingResult.parse(node.run("ping", *options, address, check=False, timeout=deadline))
 
 
-def iperf3(server: EmulatedNode, client: EmulatedNode, address: str, seconds: float = 2.0) -> float:
-    """TCP throughput from `client` to `server`, which is reached at `address`: bits a second, as received."""
+def iperf3(server: EmulatedNode, client: EmulatedNode, address: str, seconds: int = 2) -> float:
+    """TCP throughput from `client` to `server`, which is reached at `address`: bits a second, as received. (Of
+    seconds, iperf3 knows whole ones only.)"""
     listener = server.popen(["iperf3", "-s", "-1", "-p", str(IPERF_PORT)], stdout=subprocess.DEVNULL)
     try:
         wait_until(lambda: namespace.listens(server.pid, IPERF_PORT), f"iperf3 listening in {server.name}")

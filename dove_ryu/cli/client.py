@@ -90,7 +90,7 @@ class Client:
         """What a response says."""
         kind = response.headers.get("Content-Type", "").partition(";")[0]
         if kind == PROBLEM:
-            raise _problem(response)
+            raise _problem(response, self.url)
         if response.ok and response.status_code == http.HTTPStatus.NO_CONTENT:
             return None
         if response.ok and not response.is_redirect and kind == "application/json":
@@ -105,9 +105,11 @@ def _segment(name: str) -> str:
     return quote(name, safe="")
 
 
-def _problem(response: requests.Response) -> Refused | Unreachable:
+def _problem(response: requests.Response, url: str) -> Refused | Unreachable:
     """The exception that a problem document stands for; a fault of the DPS itself is not a refusal."""
-    problem = _json(response, response.url)
+    problem = _json(response, url)
+    if not isinstance(problem, dict):
+        return _stranger(response, url)
     detail = str(problem.get("detail") or problem.get("title") or f"{response.status_code} {response.reason}")
     if response.status_code >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
         return Unreachable(detail)

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import click
 
 from dove_ryu.cli import completion, drawing, files, screen, tables
 from dove_ryu.cli.client import Client, located
-from dove_ryu.cli.errors import BadArgument, Exit, Failure, Refused
+from dove_ryu.cli.errors import BadArgument, Exit, Failure, Refused, Unreachable
 from dove_ryu.cli.kinds import BLUEPRINTS, Kind, kind_called
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 
 
 class Dove(click.Group):
-    """Click's group, but for Ctrl-C and a closed pipe: both are the user's own doing, and nothing is to be said of them.
+    """Click's group, but for Ctrl-C and a closed pipe: both are the user's own doing, of which nothing is to be said.
 
     Click would answer a closed pipe with 1, which is ``diff``'s word for a difference.
     """
@@ -49,14 +50,24 @@ def run(arguments: Sequence[str]) -> int:
 
 def _usage(error: click.ClickException) -> str:
     """Click's own message in our one line."""
-    reason = error.format_message().removesuffix(".").replace("\n", " ")
+    reason = error.format_message().removesuffix(".").replace(". Did you mean", "; did you mean")
     context = error.ctx if isinstance(error, click.UsageError) else None
     asked = context.command_path if context is not None else "dove"
-    return f"{reason[:1].lower()}{reason[1:]}; see `{asked} --help`"
+    return f"{reason[:1].lower()}{' '.join(reason[1:].split())} (see `{asked} --help`)"
 
 
 def _kind(_context: click.Context, _parameter: click.Parameter, name: str) -> Kind:
     return kind_called(name)
+
+
+@contextlib.contextmanager
+def _understood(url: str) -> Iterator[None]:
+    """Say in words that an answer is not made as a DPS's is: another version gave it, or something else altogether."""
+    try:
+        yield
+    except KeyError as lacking:
+        reason = f"its answer lacks {lacking}; are both of one version, and is --url or DOVE_URL right?"
+        raise Unreachable(f"{url} does not answer as this command expects: {reason}") from None
 
 
 FILES = click.option(
@@ -94,7 +105,8 @@ def dove(context: click.Context, url: str, timeout: float) -> None:
     if context.invoked_subcommand is None:
         click.echo(context.get_help(), err=True)
         context.exit(Exit.USAGE)
-    context.obj = context.with_resource(Client(url, timeout))
+    client = context.obj = context.with_resource(Client(url, timeout))
+    context.with_resource(_understood(client.url))
 
 
 @dove.command()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -46,7 +46,7 @@ def forget() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def table(headings: Sequence[str], rows: Iterable[Row], styles: dict[str, str] | None = None) -> None:
+def table(headings: Sequence[str], rows: Sequence[Row], styles: dict[str, str] | None = None) -> None:
     """Print rows under their headings.
 
     :param styles: the style of every cell that reads so.
@@ -64,16 +64,25 @@ def columns(rows: Sequence[Row]) -> list[str]:
     return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
 
 
-def _ruled(headings: Sequence[str], rows: Iterable[Row], styles: dict[str, str]) -> None:
+def _ruled(headings: Sequence[str], rows: Sequence[Row], styles: dict[str, str]) -> None:
+    """Print a table for a terminal: what is too wide for it is broken between words and list members, never in one."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    ruled = Table(*headings, box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    console = Console()
+    if any(len(line) >= console.width for line in columns([headings, *rows])):
+        rows = [[cell if " " in cell else cell.replace(",", ",\n") for cell in row] for row in rows]
+    ruled = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+    least = 0
+    for heading, cells in zip(headings, zip(*rows, strict=True) if rows else [()] * len(headings), strict=True):
+        longest = max(len(part) for cell in (heading, *cells) for part in cell.split())
+        ruled.add_column(heading, min_width=longest)
+        least += longest + 2
     for row in rows:
-        ruled.add_row(*(Text(cell, styles.get(cell, ""), overflow="fold") for cell in row))
-    Console().print(ruled)
+        ruled.add_row(*(Text(cell, styles.get(cell, "")) for cell in row))
+    Console(width=max(console.width, least)).print(ruled, crop=False)
 
 
 def as_json(value: Any) -> None:

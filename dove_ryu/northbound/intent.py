@@ -23,7 +23,7 @@ from dove_ryu.northbound.missing import member_key, no_network
 from dove_ryu.northbound.versions import Precondition
 from dove_ryu.store import ABSENT
 
-Revise = Callable[[Document | None], Document]
+Revise = Callable[[Document | None], Blueprint]
 """From the document of a network, None where there is no such network, to what it is to be."""
 
 NETWORK_FIELDS = ("vni", "service", "default_policy", "gateways")
@@ -67,9 +67,9 @@ class Intent:
         wanted = _named(network, value)
         compared: list[Difference] = []
 
-        def revise(document: Document | None) -> Document:
+        def revise(document: Document | None) -> Blueprint:
             compared[:] = differences(document, wanted)
-            return wanted
+            return parse(wanted)
 
         return self._edit(network, revise, _of_network(network, precondition)), compared
 
@@ -96,8 +96,8 @@ class Intent:
         if problems:
             raise BlueprintError(*problems)
 
-        def revise(document: Document | None) -> Document:
-            return {"network": network, **said, **{kind: (document or {}).get(kind, []) for kind in KINDS}}
+        def revise(document: Document | None) -> Blueprint:
+            return parse({"network": network, **said, **{kind: (document or {}).get(kind, []) for kind in KINDS}})
 
         return self._edit(network, revise, _of_network(network, precondition))
 
@@ -122,25 +122,24 @@ class Intent:
         if kind == "policies" and said.get("name") == name:
             del said["name"]
 
-        def revise(document: Document | None) -> Document:
+        def revise(document: Document | None) -> Blueprint:
             if document is None:
                 raise no_network(self._service, network)
             revised = with_object(document, kind, name, said)
             try:
-                parse(revised)
+                return parse(revised)
             except BlueprintError as error:
                 raise seen_from(revised, kind, name, error) from None
-            return revised
 
         return self._edit_object(network, kind, name, revise, precondition)
 
     def delete_object(self, network: str, kind: str, name: str, precondition: Precondition) -> None:
         """Take one object out of a network."""
 
-        def revise(document: Document | None) -> Document:
+        def revise(document: Document | None) -> Blueprint:
             if document is None:
                 raise no_network(self._service, network)
-            return without_object(document, kind, name)
+            return parse(without_object(document, kind, name))
 
         self._edit_object(network, kind, name, revise, precondition)
 
@@ -166,7 +165,7 @@ class Intent:
         def attempt() -> tuple[int, bool]:
             version, tables = network_as_it_is(self._service, network)
             check(version)
-            blueprint = parse(revise(None if tables is None else render(tables)))
+            blueprint = revise(None if tables is None else render(tables))
             self._check_infrastructure(blueprint)
             return self._amend(version, tables, blueprint), tables is None
 

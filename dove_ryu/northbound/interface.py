@@ -16,6 +16,9 @@ from dove_ryu.store import Conflict, Store
 
 Answer = TypeVar("Answer")
 
+WAIT_SECONDS = 30.0
+"""How long an answer waits for the world; a blueprint of 50,000 endpoints takes some seconds to be taken in."""
+
 ATTEMPTS = 50
 """How often a change is tried against others that come first; of several that collide, one always gets through."""
 
@@ -57,7 +60,7 @@ def await_revision(service: Service, revision: int) -> None:
 
     :raises Refusal: when it does not come to that in time.
     """
-    if not service.reached(revision):
+    if not service.reached(revision, WAIT_SECONDS):
         raise Refusal(
             503,
             f"revision {revision} is in the store, but the DPS has only taken in revision {service.revision}; "

@@ -7,14 +7,14 @@ than the version, never older, and an edit made on sight of it is refused rather
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from typing import Any
 
 from dove_ryu.dps import Dps, Observation
 from dove_ryu.model.blueprint import render
 from dove_ryu.model.documents import Document, document_of, key_of, network_key
-from dove_ryu.model.entities import DSwitch, Endpoint, Location, dpid_text, policy_name
+from dove_ryu.model.entities import DSwitch, Endpoint, Learned, Location, dpid_text, policy_name
 from dove_ryu.model.world import NetworkTables
 from dove_ryu.northbound.drafts import version_of
 from dove_ryu.northbound.intent import network_as_it_is
@@ -121,14 +121,7 @@ class Views:
     def _observed(self, network: str, kind: str, name: str | None = None) -> dict[str, Shown]:
         """What is observed of the objects of a kind, or of the one called *name*."""
         observe = _OBSERVERS.get(kind)
-        if observe is None:
-            return {}
-
-        def question(dps: Dps) -> dict[str, Shown]:
-            tables = dps.world.network(network)
-            return {} if tables is None else observe(tables, name)
-
-        return self._service.ask(question)
+        return {} if observe is None else observe(self._service, network, name)
 
 
 def _network(tables: NetworkTables) -> Shown:
@@ -165,26 +158,44 @@ def _object(kind: str, item: Item, observed: dict[str, Shown]) -> Shown:
     return {"name": name, **document, **observed.get(name, _NOTHING_OBSERVED.get(kind, {}))}
 
 
-def _members(tables: NetworkTables, name: str | None) -> dict[str, Shown]:
+def _members(service: Service, network: str, name: str | None) -> dict[str, Shown]:
+    """The endpoints of each domain, or of one."""
     members: dict[str, list[str]] = {}
-    for endpoint in tables.declared.values():
+    for endpoint in service.ask(lambda dps: list(_declared(dps, network))):
         if name in (None, endpoint.domain):
             members.setdefault(endpoint.domain, []).append(endpoint.name)
     return {domain: {"members": sorted(names)} for domain, names in members.items()}
 
 
-def _places(tables: NetworkTables, name: str | None) -> dict[str, Shown]:
-    shown = {}
-    for endpoint in tables.declared if name is None else (name,):
-        place, learned = tables.locations.get(endpoint), tables.learned.get(endpoint)
-        shown[endpoint] = {
-            "location": None if place is None else _location(document_of(place)),
-            "learned": {"macs": [], "ips": []} if learned is None else document_of(learned),
+def _places(service: Service, network: str, name: str | None) -> dict[str, Shown]:
+    """Where each endpoint is and what was learned of it, or of one."""
+    places, learned = service.ask(lambda dps: _places_in(dps, network, name))
+    return {
+        endpoint: {
+            "location": _location(document_of(places[endpoint])) if endpoint in places else None,
+            "learned": document_of(learned.get(endpoint, Learned(network, endpoint))),
         }
-    return shown
+        for endpoint in places.keys() | learned.keys()
+    }
 
 
-_OBSERVERS: dict[str, Callable[[NetworkTables, str | None], dict[str, Shown]]] = {
+def _declared(dps: Dps, network: str) -> Iterable[Endpoint]:
+    tables = dps.world.network(network)
+    return () if tables is None else tables.declared.values()
+
+
+def _places_in(dps: Dps, network: str, name: str | None) -> tuple[dict[str, Location], dict[str, Learned]]:
+    """Copies, so that what is made of them does not keep policy requests waiting."""
+    tables = dps.world.network(network)
+    if tables is None:
+        return {}, {}
+    if name is None:
+        return dict(tables.locations), dict(tables.learned)
+    place, learned = tables.locations.get(name), tables.learned.get(name)
+    return {} if place is None else {name: place}, {} if learned is None else {name: learned}
+
+
+_OBSERVERS: dict[str, Callable[[Service, str, str | None], dict[str, Shown]]] = {
     "domains": _members,
     "endpoints": _places,
 }

@@ -60,24 +60,36 @@ def time_exceeded(frame: bytes, router_mac: str, router_ip: str) -> bytes | None
     :param router_mac: the MAC address to answer from.
     :param router_ip: the router's address of the packet's own family.
     """
-    source = ip_source(frame)
-    if source is None or _is_icmp_error(frame):
+    source, cause = ip_source(frame), _ip_packet(frame)
+    if source is None or not cause or _is_icmp_error(frame) or _is_later_fragment(frame):
         return None
     router, sender = _packed(router_ip), _packed(source)
     if len(router) == 4:
-        message = _checksummed(b"\x0b\x00\x00\x00" + bytes(4) + frame[_ETHERNET : _ETHERNET + 548])
+        message = _checksummed(b"\x0b\x00\x00\x00" + bytes(4) + cause[:548])
         header = _checksummed_at(
             struct.pack("!BBHHHBBH4s4s", 0x45, 0xC0, 20 + len(message), 0, 0, 64, oxm.ICMP, 0, router, sender), 10
         )
         kind = oxm.IPV4
     else:
-        body = b"\x03\x00\x00\x00" + bytes(4) + frame[_ETHERNET : _ETHERNET + 1232]
+        body = b"\x03\x00\x00\x00" + bytes(4) + cause[:1232]
         pseudo = router + sender + struct.pack("!II", len(body), oxm.ICMPV6)
         message = _checksummed(body, pseudo)
         header = struct.pack("!IHBB16s16s", 6 << 28, len(message), oxm.ICMPV6, 64, router, sender)
         kind = oxm.IPV6
     ethernet = frame[6:12] + oxm.mac_number(router_mac).to_bytes(6, "big") + kind.to_bytes(2, "big")
     return ethernet + header + message
+
+
+def _ip_packet(frame: bytes) -> bytes:
+    """The IP packet in a frame, without the padding behind it; empty where there is none."""
+    kind = eth_type(frame)
+    if kind == oxm.IPV4:
+        return frame[_ETHERNET : _ETHERNET + int.from_bytes(frame[16:18], "big")]
+    return frame[_ETHERNET : _ETHERNET + 40 + int.from_bytes(frame[18:20], "big")] if kind == oxm.IPV6 else b""
+
+
+def _is_later_fragment(frame: bytes) -> bool:
+    return eth_type(frame) == oxm.IPV4 and int.from_bytes(frame[20:22], "big") & 0x1FFF != 0
 
 
 def _is_icmp_error(frame: bytes) -> bool:

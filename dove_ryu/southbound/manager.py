@@ -21,11 +21,10 @@ import signal
 import socket
 import ssl
 import sys
-import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import dove_ryu
 from dove_ryu import config
@@ -174,37 +173,37 @@ def start(manager: Any) -> None:
 
 
 class StopSignal:
-    """SIGTERM and SIGINT become something that the hub can wait for."""
+    """SIGTERM and SIGINT become something that the hub can wait for, and limit what is left of the process's life."""
 
     def __init__(self, stop_timeout: float) -> None:
         self._stop_timeout = stop_timeout
-        self._event = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._name = ""
         self._limited = False
+        # Python runs its handlers between two instructions of the main thread. Were that thread about to poll, it
+        # would sleep on the signal; hence the interpreter's own handler writes to a descriptor that is polled.
+        self._wake, wake = os.pipe()
+        os.set_blocking(wake, False)
+        signal.set_wakeup_fd(wake)
         signal.signal(signal.SIGTERM, self._received)
         signal.signal(signal.SIGINT, self._received)
 
     def _received(self, number: int, _frame: FrameType | None) -> None:
-        if self._name:
-            return  # a second one cannot make it faster: the limit is set
-        self._name = signal.Signals(number).name
-        self.set_limit()
-        os.eventfd_write(self._event, 1)
+        if not self._name:  # a second one cannot make it faster
+            self._name = signal.Signals(number).name
+            self.set_limit()
 
     def set_limit(self) -> None:
-        """From now on the process has `stop_timeout` seconds left; `lift_limit` says that it got ready in time."""
+        """From now on the process has `stop_timeout` seconds left; then it ends with exit code 1."""
         if not self._limited:
             self._limited = True
             # A thread of the interpreter's core: it works whatever the threads of Python are waiting for.
             faulthandler.dump_traceback_later(self._stop_timeout, exit=True)
 
-    def lift_limit(self) -> None:
-        faulthandler.cancel_dump_traceback_later()
-
     def wait(self) -> str:
         """Until the first signal, for ever; its name."""
         while not self._name:
-            framework.wait([self._event], [], None)
+            framework.wait([self._wake], [], None)
+            os.read(self._wake, 1)
         return self._name
 
 
@@ -261,33 +260,31 @@ def stop(server: Server, manager: Any, stop_signal: StopSignal, complaint: int) 
             agreed = False
             LOG.log(complaint, "an application failed to stop", exc_info=True)
     close_connections()
-    stop_signal.lift_limit()
     return agreed
 
 
 def close_connections() -> None:
     """End them all and wait until they have; the caller limits the time."""
-    for datapath in list(Datapath.live):
-        datapath.close()
     while Datapath.live:
+        for datapath in list(Datapath.live):  # again each time: one that was just accepted may join them
+            datapath.close()
         framework.hub.sleep(0.01)
 
 
-def leave(exit_code: int) -> int:
-    """Return the exit code, or end at once where threads left by an application would keep Python from ending."""
-    ours = threading.current_thread()
-    left = [thread.name for thread in threading.enumerate() if not thread.daemon and thread is not ours]
-    if left and not framework.is_eventlet():  # greenlets end with the thread they run in
-        LOG.debug("leaving without waiting for %s", ", ".join(left))
-        logging.shutdown()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(exit_code)
-    return exit_code
+def leave(exit_code: int) -> NoReturn:
+    """End the process here and now.
+
+    An orderly return would first join threads that applications have left running, for ever, and then take every
+    module apart, which on a busy host was seen to outlast the time there is to stop.
+    """
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(exit_code)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command. Returns its exit code (`dove_ryu.config.EXIT_CODES`)."""
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """The command. It ends the process, with one of the exit codes of `dove_ryu.config.EXIT_CODES`."""
     framework.patch()
     try:
         framework.load_option_modules()
@@ -295,11 +292,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         version = f"{dove_ryu.__version__} ({framework.version()})"
         settings = config.parse(framework.CONF, sys.argv[1:] if arguments is None else arguments, version)
         start_log(settings)
-        return leave(run(settings))
+        leave(run(settings))
     except StartupError as error:
         print(f"{config.PROGRAM}: {error}", file=sys.stderr)
-        return leave(error.exit_code)
+        leave(error.exit_code)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

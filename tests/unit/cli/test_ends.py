@@ -26,6 +26,8 @@ class Stranger(BaseHTTPRequestHandler):
         status, kind, body = {
             "/html": (200, "text/html", b"<h1>It works!</h1>"),
             "/broken": (200, "application/json", b"{"),
+            "/other": (200, "application/json", b'{"state": "fine"}'),
+            "/list": (422, "application/problem+json", b"[]"),
             "/fault": (500, "application/problem+json", b'{"detail": "an error that is ours"}'),
             "/busy": (503, "application/problem+json", b'{"detail": "the DPS is not ready"}'),
             "/gone": (502, "text/html", b"Bad Gateway"),
@@ -75,6 +77,7 @@ def fails(capfd, *arguments: str) -> tuple[int, str]:
     ("line", "reason"),
     [
         ("aply", "no such command 'aply'"),
+        ("get network --outptu json", "no such option"),
         ("get", "missing argument 'KIND'"),
         ("get netz", "no kind 'netz'; did you mean 'net'?"),
         ("get everything", "no kind 'everything'; there are networks, domains, "),
@@ -135,6 +138,8 @@ def test_a_refusal_is_3(dove: Dove, line: str, reason: str) -> None:
     [
         ("html", "does not answer as a DPS does (200 OK); is --url or DOVE_URL right?"),
         ("broken", "does not answer as a DPS does (200 OK); is --url or DOVE_URL right?"),
+        ("other", "does not answer as this command expects: its answer lacks 'ready'; "),
+        ("list", "does not answer as a DPS does (422 Unprocessable Entity); "),
         ("gone", "does not answer as a DPS does (502 Bad Gateway); "),
         ("moved", "does not answer as a DPS does (301 Moved Permanently to https://elsewhere.example/); "),
         ("busy", "the DPS is not ready"),
@@ -234,6 +239,15 @@ def test_tables_are_ruled_on_a_terminal(dps: Dps) -> None:
     assert "─" in shown
     assert "app>db" in shown
     assert "\x1b[31mdeny" in shown
+
+
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize("width", [10, 60, 200])
+def test_no_address_is_cut_however_narrow_the_terminal(dps: Dps, width: int) -> None:
+    shown = on_a_terminal("get", "endpoints", "-n", "shop", DOVE_URL=dps.url, COLUMNS=str(width))
+    assert "02:00:00:00:00:02" in shown
+    assert "2001:db8::21" in shown
+    assert ("10.0.0.21,2001" in shown) == (width == 200)
 
 
 @pytest.mark.usefixtures("shop")

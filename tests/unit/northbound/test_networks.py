@@ -145,7 +145,8 @@ def test_a_network_is_edited_apart_from_what_is_in_it(shop: Client) -> None:
 def test_a_deleted_network_leaves_the_allocation_alone(shop: Client, service: Service) -> None:
     shop.put("/v1/networks/shop/endpoints/web1/location", {"dswitch": "1", "port": "tap0"})
     numbers = {each["number"] for each in shop.get("/v1/networks/shop/domains")}
-    assert shop("DELETE", "/v1/networks/shop").status_code == 204
+    deleted = shop("DELETE", "/v1/networks/shop")
+    assert (deleted.status_code, deleted.body, "Content-Type" in deleted.headers) == (204, b"", False)
     assert [item.key for item in service.store.list("").items] == [ALLOCATION_KEY]
     assert service.ask(lambda dps: dps.world.tables) == {}
     shop.put(BLUEPRINT, SHOP)

@@ -24,7 +24,8 @@ def test_an_unknown_url(shop: Client, path: str) -> None:
 
 
 def test_a_url_that_is_not_utf_8(shop: Client) -> None:
-    shop.refused(400, "GET", "/v1/networks/%ff")
+    for path in ("/v1/networks/%ff", "/v1/networks?%ff", "/v1/trace?network=%ff"):
+        assert shop.refused(400, "GET", path)["detail"] == "the URL is not UTF-8"
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ class Manager:
                 self.lines.append(line.rstrip("\n"))
                 self._changed.notify_all()
 
-    def says(self, pattern: str, seconds: float = 5.0) -> re.Match[str]:
+    def says(self, pattern: str, seconds: float = 15.0) -> re.Match[str]:
         """The first line with `pattern`, however late within the deadline."""
 
         def found() -> re.Match[str] | None:
@@ -68,13 +68,15 @@ class Manager:
         return self.wait(), time.monotonic() - begin
 
     def wait(self) -> int:
-        code = self.process.wait(10)
+        try:
+            code = self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            raise AssertionError("it does not end; it said\n" + "\n".join(self.lines)) from None
         self._reader.join()
         return code
 
     def end(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
+        self.process.kill()
         self.wait()
         for stream in (self.process.stdout, self.process.stderr):
             assert stream

@@ -28,7 +28,7 @@ def test_stops_cleanly(manager: Start, switch: Start, hub: str, number: int) -> 
     one.greet()
     process.says("state main of 7")
     code, seconds = process.stop(number)
-    assert code == 0
+    assert code == 0, "\n".join(process.lines)
     assert seconds < 2
     assert one.is_closed()
     assert two.is_closed(), "in the middle of its handshake"

@@ -8,7 +8,7 @@ from dove_ryu.southbound import framework
 
 class TakenPort(framework.RyuApp):
     def start(self):
-        settings = config.settings()
+        settings = config.settings(framework.CONF)
         try:
             socket.create_server((settings.rest_host, settings.rest_port))
         except OSError as error:
