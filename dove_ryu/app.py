@@ -67,7 +67,9 @@ class DoveApp(framework.RyuApp):
         super().stop()
 
     def _hear_requests(self, datapath: Any, messages: list[bytes]) -> None:
-        self._service.post(self._switches.hear_requests, _link(datapath), messages)
+        link = _link(datapath)
+        link.received += len(messages)
+        self._service.post(self._switches.hear_requests, link, messages)
 
     @framework.set_ev_cls(
         framework.ofp_event.EventOFPStateChange, [framework.MAIN_DISPATCHER, framework.DEAD_DISPATCHER]
@@ -82,6 +84,14 @@ class DoveApp(framework.RyuApp):
     @framework.set_ev_cls(framework.ofp_event.EventOFPFlowStatsReply, framework.MAIN_DISPATCHER)
     def _flows_reported(self, event: Any) -> None:
         self._service.post(self._switches.hear_flows, _link(event.msg.datapath), bytes(event.msg.buf))
+
+    @framework.set_ev_cls(framework.ofp_event.EventOFPMeterConfigStatsReply, framework.MAIN_DISPATCHER)
+    def _meters_reported(self, event: Any) -> None:
+        self._service.post(self._switches.hear_meters, _link(event.msg.datapath), bytes(event.msg.buf))
+
+    @framework.set_ev_cls(framework.ofp_event.EventOFPFlowRemoved, framework.MAIN_DISPATCHER)
+    def _flow_ended(self, event: Any) -> None:
+        self._service.post(self._switches.hear_end, _link(event.msg.datapath), bytes(event.msg.buf))
 
     @framework.set_ev_cls(framework.ofp_event.EventOFPBarrierReply, framework.MAIN_DISPATCHER)
     def _barrier_passed(self, event: Any) -> None:

@@ -16,7 +16,7 @@ from dataclasses import replace
 from dove_ryu.config import Settings
 from dove_ryu.dps import Dps
 from dove_ryu.model.documents import change_of, document_of, key_of
-from dove_ryu.model.entities import DSwitch, Encapsulation, Entity, Learned, Location, dpid_text
+from dove_ryu.model.entities import DSwitch, Encapsulation, Entity, Learned, Location, Place, dpid_text
 from dove_ryu.service import Service
 from dove_ryu.southbound.ovsdb import HostConnection, HostView
 from dove_ryu.store import Conflict, StoreError
@@ -56,6 +56,10 @@ class Binder:
     def dswitch_up(self, dpid: int, peer: str) -> None:
         """A dSwitch has connected from *peer*: follow its OVSDB."""
         self._queue.put(lambda: self._follow(dpid, peer))
+
+    def arrived(self, location: Location) -> None:
+        """An endpoint has spoken where a live migration was taking it."""
+        self._queue.put(lambda: self._switch_over(location))
 
     def taught(self, learned: Learned) -> None:
         """An endpoint's packet taught its addresses."""
@@ -103,7 +107,7 @@ class Binder:
         here = dict(_places(view))
         for place in self._service.ask(lambda dps: list(_observed(dps, view.dpid))):
             if (place.network, place.endpoint) not in here:
-                self._forget(place)
+                self._leave(place, view.dpid)
         for place in here.values():
             self._record(place)
         for interface in view.interfaces:
@@ -141,17 +145,36 @@ class Binder:
         item = self._service.store.get(key_of(entity))
         return None if item is None else _entity(key_of(entity), item.document)
 
-    def _forget(self, place: Location) -> None:
-        """End a location, unless the endpoint is elsewhere by now."""
-        key = key_of(place)
+    def _switch_over(self, place: Location) -> None:
+        """End a live migration where it was going to."""
+        if place.migrating_to is not None:
+            there = place.migrating_to
+            after = replace(place, dpid=there.dpid, port=there.port, migrating_to=None, tracking=place.tracking + 1)
+            self._exchange(place, after)
+
+    def _leave(self, place: Location, dpid: int) -> None:
+        """An endpoint's port at a dSwitch is gone: the end of its location, of a live migration, or of its origin."""
+        if place.migrating_to is None:
+            self._exchange(place, None)
+        elif place.dpid == dpid and place.migrating_to.port:
+            self._switch_over(place)
+        elif place.dpid != dpid:
+            self._exchange(place, replace(place, migrating_to=Place(dpid, "")))
+
+    def _exchange(self, before: Location, after: Location | None) -> None:
+        """Put *after* in the place of *before*, unless that has changed by now."""
+        key = key_of(before)
         item = self._service.store.get(key)
-        if item is None or _entity(key, item.document) != place:
+        if item is None or _entity(key, item.document) != before:
             return
+        puts = {} if after is None else {key: document_of(after)}
+        deletes = [key] if after is None else []
         try:
-            self._service.store.commit(deletes=[key], expect={key: item.version})
+            self._service.store.commit(puts, deletes, expect={key: item.version})
         except Conflict:
             return
-        LOG.info("endpoint %s/%s is no longer at %s", place.network, place.endpoint, _at(place))
+        now = "nowhere" if after is None else f"at {_at(after)}"
+        LOG.info("endpoint %s/%s was at %s and is %s", before.network, before.endpoint, _at(before), now)
 
 
 def _target(peer: str, port: int) -> str:
@@ -173,11 +196,15 @@ def _observed(dps: Dps, dpid: int) -> Iterator[Location]:
 
 
 def _moved(present: Entity | None, wanted: Location) -> Location:
-    """*wanted* with the tracking number that it has after *present*."""
+    """*wanted* as it is after *present*: moved, as it was, or the target of a live migration."""
     if not isinstance(present, Location):
         return wanted
-    same = (present.dpid, present.port) == (wanted.dpid, wanted.port)
-    return replace(wanted, tracking=present.tracking if same else present.tracking + 1)
+    target = present.migrating_to
+    if (present.dpid, present.port) == (wanted.dpid, wanted.port):
+        return replace(wanted, tracking=present.tracking, migrating_to=target)
+    if target is not None and target.dpid == wanted.dpid:
+        return replace(present, migrating_to=Place(wanted.dpid, wanted.port))
+    return replace(wanted, tracking=present.tracking + 1)
 
 
 def _entity(key: str, document: dict[str, object]) -> Entity | None:

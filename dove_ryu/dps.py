@@ -1,9 +1,8 @@
 """The DOVE Policy Service: events go in, flow changes and answers come out.
 
-Down: a change of the world becomes facts; the standing flows of the touched networks at the touched dSwitches are
-computed anew and compared with those before; what facts make stale is deleted from the cache of the dSwitches that host
-the network (F22) and of no other.  Up: a packet that missed becomes a policy request, the request a reply, the reply
-cached flows, and the packet goes on.
+Down: a change of the world becomes facts, and their consequences are flow changes for the dSwitches that they concern.
+Up: a packet that missed becomes a policy request, the request a reply, the reply cached flows, and the packet goes on.  A
+dSwitch that comes back keeps of its cache what is still true.
 
 Nothing here does I/O, waits, or reads a clock; one thread of control owns it.
 """
@@ -12,30 +11,26 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from dove_ryu.consequences import WHOLE_CACHE, Consequences, Effects
 from dove_ryu.features import TUNNEL_PORTS, Answer, Feature, Request
 from dove_ryu.features.classify import Classify
+from dove_ryu.features.migration import Migration
 from dove_ryu.features.multicast import Multicast
 from dove_ryu.features.neighbour import Neighbour
 from dove_ryu.features.policy import PolicyCache
 from dove_ryu.features.router import Router
 from dove_ryu.features.source_guard import SourceGuard
 from dove_ryu.features.unicast import Unicast
-from dove_ryu.model.entities import Appliance, DSwitch, VirtualNetwork
+from dove_ryu.model.entities import Endpoint, Service
 from dove_ryu.model.resolution import Outcome, PolicyRequest, resolve
 from dove_ryu.model.world import Change, Fact, NetworkTables, World
-from dove_ryu.openflow import packet
-from dove_ryu.openflow.fields import (
-    BY_ADDRESS,
-    CACHED_COOKIE,
-    CACHED_MASK,
-    SOURCE_DOMAIN,
-    VNI,
-)
-from dove_ryu.openflow.flow import Flow, FlowChange, FlowDelete, PacketIn, match
+from dove_ryu.openflow import oxm, packet
+from dove_ryu.openflow.fields import BY_ADDRESS, SOURCE_DOMAIN, VNI, Cookie, Kind
+from dove_ryu.openflow.flow import End, Flow, FlowChange, FlowEnd, PacketIn
 from dove_ryu.openflow.pipeline import LOCATION, NEIGHBOUR, POLICY
-from dove_ryu.standing import WHOLE_DSWITCH, Scope, StandingFlows
+from dove_ryu.standing import WHOLE_DSWITCH, StandingFlows
 
 FEATURES: tuple[Feature, ...] = (
     Classify(),
@@ -45,13 +40,8 @@ FEATURES: tuple[Feature, ...] = (
     Router(),
     Unicast(),
     PolicyCache(),
+    Migration(),
 )
-
-Effects = dict[int, list[FlowChange]]
-"""What to send, by datapath id."""
-
-WHOLE_CACHE = FlowDelete(CACHED_COOKIE, CACHED_MASK)
-"""Forgets every answer to a policy request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,27 +60,23 @@ class Observation:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Touched:
-    """What a change asks to be computed anew or forgotten.
-
-    :ivar scopes: (datapath id, scope) pairs.
-    :ivar stale: what to delete from whose cache, in order and each once.
-    """
-
-    scopes: set[tuple[int, Scope]]
-    stale: dict[int, dict[FlowDelete, None]]
-
-
 class Dps:
-    """The world, the features, and the standing flows of every connected dSwitch."""
+    """The world, the features, and the standing flows of every connected dSwitch.
+
+    :ivar requests: policy requests answered, by outcome.
+    :ivar invalidations: location invalidations heard (F19).
+    :ivar refreshed: cached flows in use whose time was up (F21).
+    """
 
     def __init__(self, features: Iterable[Feature] = FEATURES) -> None:
         self.world = World()
         self.requests: Counter[Outcome] = Counter()
+        self.invalidations = 0
+        self.refreshed = 0
         self.observations: dict[int, Observation] = {}
         self._features = tuple(features)
         self._standing = StandingFlows(self.world, self._features)
+        self._departed: dict[int, set[int]] = {}
 
     @property
     def connected(self) -> frozenset[int]:
@@ -102,48 +88,62 @@ class Dps:
         return self._standing.compute(dpid)
 
     def connect(self, dpid: int, ports: Mapping[str, int], installed: Iterable[Flow]) -> list[FlowChange]:
-        """A dSwitch is there with *ports* and holds *installed* flows of ours: what makes it right.
+        """A dSwitch is there with *ports* and holds *installed* flows of ours: what makes it right (X1).
 
-        Its cache is forgotten, because nothing tells what it missed while it was away.
+        What it has cached stays where it is still true, is replaced where it is not, and goes where nothing is.
         """
         self.world.ports[dpid] = dict(ports)
-        present = [flow for flow in installed if flow.cookie & CACHED_MASK != CACHED_COOKIE]
-        return [*self._standing.begin(dpid, present), WHOLE_CACHE]
+        held = list(installed)
+        return self._standing.begin(dpid, held, self._current(dpid, held))
 
     def disconnect(self, dpid: int) -> None:
-        """A dSwitch is gone; where its endpoints are stays known."""
+        """A dSwitch's connection is gone; it goes on by itself, and where its endpoints are stays known."""
         self._standing.end(dpid)
         self.world.ports.pop(dpid, None)
+
+    def lose(self, dpid: int) -> Effects:
+        """A dSwitch is gone, and with it the tombstones that told others of endpoints that had left it."""
+        self.disconnect(dpid)
+        work = self._consequences()
+        gone = self._departed.pop(dpid, set())
+        for tables in self.world.networks() if gone else ():
+            for endpoint in filter(None, map(tables.endpoint_of_number, gone)):
+                place = tables.locations.get(endpoint.name)
+                if place is not None:
+                    work.forget_fact(tables.hosts(), tables, Fact(place, place))
+        return work.effects()
 
     def show_ports(self, dpid: int, ports: Mapping[str, int]) -> Effects:
         """A connected dSwitch's ports are now *ports*."""
         before = self.world.ports.get(dpid, {})
         self.world.ports[dpid] = dict(ports)
         changed = {name for name in before.keys() | ports.keys() if before.get(name) != ports.get(name)}
-        touched = Touched({(dpid, WHOLE_DSWITCH)}, {})
+        work = self._consequences()
+        work.renew({dpid}, WHOLE_DSWITCH)
         if not changed.isdisjoint(TUNNEL_PORTS.values()):
-            _delete(touched, {dpid}, WHOLE_CACHE)
+            work.forget({dpid}, WHOLE_CACHE)
         for tables in self.world.hosted(dpid):
             places = [tables.locations[name] for name in sorted(tables.hosted[dpid])]
-            moved = [place for place in places if place.port in changed]
-            if moved:
-                touched.scopes.add((dpid, tables.name))
-            for place in moved:
-                self._forget(touched, tables, Fact(place, place), {dpid})
-        return self._carry_out(touched)
+            for place in places:
+                if place.port_at(dpid) in changed:
+                    work.renew({dpid}, tables.name)
+                    work.forget_fact({dpid}, tables, Fact(place, place))
+        return work.effects()
 
     def apply(self, changes: Iterable[Change]) -> Effects:
         """Take changes of the world in; what has to be sent comes out."""
-        touched = Touched(set(), {})
+        work = self._consequences()
         for change in changes:
             if not self.connected:  # nobody to tell; a million documents are read at the start
                 self.world.apply(change)
                 continue
             tables = self.world.tables.get(change.network)
-            before = set() if tables is None else tables.hosts()
+            hosts = set() if tables is None else tables.hosts()
             for fact in self.world.apply(change):
-                self._touch(touched, fact, tables or self.world.tables.get(change.network), before)
-        return self._carry_out(touched)
+                work.touch(fact, tables or self.world.tables.get(change.network), hosts)
+        for dpid, numbers in work.departures.items():
+            self._departed.setdefault(dpid, set()).update(numbers)
+        return work.effects()
 
     def packet_in(self, dpid: int, packet_in: PacketIn) -> Answer:
         """The answer to a packet that came up from a dSwitch."""
@@ -156,81 +156,78 @@ class Dps:
         for feature in self._features:
             answer = feature.take(self.world, dpid, tables, packet_in)
             if answer is not None:
-                return answer
+                return answer if answer.stale is None else self._correct(answer, answer.stale, tables, packet_in)
         return Answer()
 
+    def hear_end(self, dpid: int, end: FlowEnd) -> list[Flow]:
+        """A flow of a dSwitch has ended: what takes its place, if its time was up while it was in use (F21)."""
+        cookie = Cookie.parse(end.flow.cookie)
+        if cookie is not None and cookie.kind is Kind.TOMBSTONE:
+            self._departed.get(dpid, set()).discard(cookie.number)
+        if end.why is not End.HARD or not end.packets or dpid not in self.connected:
+            return []
+        flow = self.recall(dpid, end.flow)
+        self.refreshed += flow is not None
+        return [] if flow is None else [flow]
+
+    def recall(self, dpid: int, installed: Flow) -> Flow | None:
+        """What a dSwitch should hold today in the place of a flow that it has cached; None for nothing."""
+        vni = installed.match.value(VNI) or installed.match.value(oxm.TUN_ID)
+        tables = None if vni is None else self.world.network_of_vni(vni)
+        if tables is None:
+            return None
+        recalled = (feature.recall(self.world, dpid, tables, installed) for feature in self._features)
+        return next(filter(None, recalled), None)
+
+    def _current(self, dpid: int, installed: Iterable[Flow]) -> Iterator[Flow]:
+        """What a dSwitch's cache should be, of what it is; a flow that differs in nothing but its age is as it is."""
+        for flow in installed:
+            cookie = Cookie.parse(flow.cookie)
+            if cookie is not None and (cookie.kind.cached or cookie.kind is Kind.TOMBSTONE):
+                today = self.recall(dpid, flow)
+                if today is not None:
+                    yield flow if (today.actions, today.cookie) == (flow.actions, flow.cookie) else today
+
     def _reply(self, dpid: int, tables: NetworkTables, packet_in: PacketIn, destination: str) -> Answer:
-        number = packet_in.read(SOURCE_DOMAIN)
-        domain = tables.domain_of_number(number)
-        if domain is None:
-            return Answer()
-        reply = resolve(tables, PolicyRequest(domain.name, destination))
-        self.requests[reply.outcome] += 1
-        request = Request(self.world, dpid, tables, packet_in, number, destination, reply)
-        flows = tuple(flow for feature in self._features for flow in feature.cache(request))
+        flows, outcome = self._resolve(dpid, tables, packet_in, packet_in.read(SOURCE_DOMAIN), destination)
+        if outcome is not None:
+            self.requests[outcome] += 1
         return Answer(flows, (packet_in.resume(_resumption(packet_in)),)) if flows else Answer()
 
-    def _touch(self, touched: Touched, fact: Fact, tables: NetworkTables | None, before: set[int]) -> None:
-        entity = fact.either
-        if isinstance(entity, DSwitch):
-            self._touch_dswitch(touched, fact, entity.dpid)
-        elif tables is not None and not isinstance(entity, Appliance):
-            after = tables.hosts()
-            touched.scopes.update((dpid, tables.name) for dpid in before | after)
-            self._forget(touched, tables, fact, before | after)
-            if tables.network is not None:
-                _delete(touched, before - after, _forget_network(tables.network))
-            if isinstance(entity, VirtualNetwork):
-                self._touch_rivals(touched, fact, tables)
+    def _correct(self, answer: Answer, stale: int, tables: NetworkTables, packet_in: PacketIn) -> Answer:
+        """Give a dSwitch whose entry is stale what it would get if it asked now (F20)."""
+        self.invalidations += 1
+        destination, sender = _delivery(tables, packet_in)
+        domain = None if sender is None else tables.domains.get(sender.domain)
+        if destination is None or domain is None or stale not in self.connected:
+            return answer
+        asked = replace(packet_in, table=LOCATION.number, fields={})
+        flows, _ = self._resolve(stale, tables, asked, domain.number, destination)
+        return replace(answer, elsewhere=((stale, flows),))
 
-    def _touch_rivals(self, touched: Touched, fact: Fact, tables: NetworkTables) -> None:
-        """Other networks that claim the same VNI may now have it, or no longer."""
-        deletions = list(self._stale(tables, fact))
-        vnis = {side.vni for side in (fact.before, fact.after) if isinstance(side, VirtualNetwork)}
-        for rival in self.world.networks():
-            if rival is not tables and rival.network is not None and rival.network.vni in vnis:
-                touched.scopes.update((dpid, rival.name) for dpid in rival.hosts())
-                for deletion in deletions:
-                    _delete(touched, rival.hosts(), deletion)
+    def _resolve(
+        self, dpid: int, tables: NetworkTables, packet_in: PacketIn, number: int, destination: str
+    ) -> tuple[tuple[Flow, ...], Outcome | None]:
+        """The flows by which a dSwitch remembers the reply to a policy request, and how the request ends."""
+        domain = tables.domain_of_number(number)
+        if domain is None:
+            return (), None
+        reply = resolve(tables, PolicyRequest(domain.name, destination))
+        request = Request(self.world, dpid, tables, packet_in, number, destination, reply)
+        return tuple(flow for feature in self._features for flow in feature.cache(request)), reply.outcome
 
-    def _touch_dswitch(self, touched: Touched, fact: Fact, dpid: int) -> None:
-        """Every entry that leads to a dSwitch is stale when the way to it changes, and all of its own are."""
-        touched.scopes.add((dpid, WHOLE_DSWITCH))
-        _delete(touched, {dpid}, WHOLE_CACHE)
-        for tables in self.world.hosted(dpid):
-            for name in sorted(tables.hosted[dpid]):
-                place = tables.locations[name]
-                self._forget(touched, tables, Fact(place, place), tables.hosts())
-
-    def _forget(self, touched: Touched, tables: NetworkTables, fact: Fact, dpids: set[int]) -> None:
-        for deletion in self._stale(tables, fact):
-            _delete(touched, dpids, deletion)
-
-    def _stale(self, tables: NetworkTables, fact: Fact) -> Iterator[FlowDelete]:
-        if isinstance(fact.either, VirtualNetwork):
-            for side in (fact.before, fact.after):
-                if isinstance(side, VirtualNetwork):
-                    yield _forget_network(side)
-        elif tables.network is not None:
-            for feature in self._features:
-                yield from feature.stale(tables, fact)
-
-    def _carry_out(self, touched: Touched) -> Effects:
-        effects: Effects = {}
-        for dpid in sorted({dpid for dpid, _ in touched.scopes} | touched.stale.keys()):
-            if dpid in self.connected:
-                changes = self._standing.renew(dpid, (scope for where, scope in touched.scopes if where == dpid))
-                effects[dpid] = [*changes, *touched.stale.get(dpid, ())]
-        return {dpid: changes for dpid, changes in effects.items() if changes}
+    def _consequences(self) -> Consequences:
+        return Consequences(self.world, self._features, self._standing)
 
 
-def _forget_network(network: VirtualNetwork) -> FlowDelete:
-    return FlowDelete(CACHED_COOKIE, CACHED_MASK, None, match({VNI: network.vni}))
-
-
-def _delete(touched: Touched, dpids: Iterable[int], deletion: FlowDelete) -> None:
-    for dpid in dpids:
-        touched.stale.setdefault(dpid, {})[deletion] = None
+def _delivery(tables: NetworkTables, packet_in: PacketIn) -> tuple[str | None, Endpoint | None]:
+    """Where a packet from the tunnel is to be delivered, and whose it is."""
+    assert tables.network is not None
+    data = packet_in.data
+    if tables.network.service is Service.L2:
+        return packet.eth_destination(data), tables.owner(packet.eth_source(data))
+    sender = packet.ip_source(data)
+    return packet.ip_destination(data), None if sender is None else tables.owner(sender)
 
 
 def _resumption(packet_in: PacketIn) -> int:

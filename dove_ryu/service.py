@@ -94,7 +94,7 @@ class Service:
 
     def _apply(self, commit: Commit) -> None:
         changes = _changes((change.key, change.document) for change in commit.changes)
-        self.switches.carry_out(self._dps.apply(changes))
+        self.switches.carry_out(self._dps.apply(changes), commit.revision)
         with self._arrived:
             self.revision = commit.revision
             self._arrived.notify_all()

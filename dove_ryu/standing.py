@@ -37,10 +37,11 @@ class StandingFlows:
         """All of a dSwitch's, from nothing but the world."""
         return _first_claims(self._compute(dpid, scope) for scope in self._scopes(dpid))
 
-    def begin(self, dpid: int, installed: Iterable[Flow]) -> list[FlowChange]:
-        """Keep those of a dSwitch that holds *installed*; what makes it right."""
+    def begin(self, dpid: int, installed: Iterable[Flow], cached: Iterable[Flow]) -> list[FlowChange]:
+        """Keep those of a dSwitch that holds *installed* flows and may go on with *cached* ones; what makes it right."""
         self._flows[dpid] = {scope: self._compute(dpid, scope) for scope in self._scopes(dpid)}
-        return plan(_first_claims(flows for _, flows in sorted(self._flows[dpid].items())), installed)
+        standing = _first_claims(flows for _, flows in sorted(self._flows[dpid].items()))
+        return plan([*cached, *standing], installed)
 
     def end(self, dpid: int) -> None:
         """Keep a dSwitch's no longer."""

@@ -7,13 +7,15 @@ thread.  Answers and flow changes go back over the link, those of a batch in one
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from dataclasses import replace
 from typing import Protocol
 
-from dove_ryu.dps import Dps, Effects, Observation
+from dove_ryu.consequences import Effects
+from dove_ryu.dps import Dps, Observation
 from dove_ryu.features import Answer
-from dove_ryu.model.entities import Learned, dpid_text
-from dove_ryu.openflow.fields import APPLICATION, APPLICATION_MASK
+from dove_ryu.model.entities import Learned, Location, dpid_text
+from dove_ryu.openflow.fields import APPLICATION, APPLICATION_MASK, Cookie
 from dove_ryu.openflow.flow import Flow, FlowChange, FlowDelete
 from dove_ryu.southbound import codec
 from dove_ryu.southbound.link import Link
@@ -27,6 +29,9 @@ class Listener(Protocol):
     def dswitch_up(self, dpid: int, peer: str) -> None:
         """A dSwitch has connected from *peer*."""
 
+    def arrived(self, location: Location) -> None:
+        """An endpoint has spoken where a live migration was taking it."""
+
     def taught(self, learned: Learned) -> None:
         """An endpoint's packet taught its addresses."""
 
@@ -35,19 +40,29 @@ class Switchboard:
     """The links by datapath id.  It lives on the DPS's thread.
 
     :ivar listener: is told what is to be recorded.
+    :ivar sent: flow changes that followed a change of the world, by datapath id.
     """
 
     def __init__(self, dps: Dps) -> None:
         self.listener: Listener | None = None
         self._dps = dps
+        self.sent: Counter[int] = Counter()
         self._links: dict[int, Link] = {}
 
-    def carry_out(self, effects: Effects) -> None:
-        """Send flow changes to whom they concern."""
+    def carry_out(self, effects: Effects, revision: int | None = None) -> None:
+        """Send flow changes to whom they concern, and count them.
+
+        :param revision: of the store, which they follow.
+        """
         for dpid, changes in effects.items():
             link = self._links.get(dpid)
             if link is not None:
-                link.send(changes)
+                link.send(changes, revision)
+                self.sent[dpid] += len(changes)
+
+    def link(self, dpid: int) -> Link | None:
+        """The link of a dSwitch that is connected."""
+        return self._links.get(dpid)
 
     def observe(self, dpid: int, **seen: str) -> None:
         """Note what is seen of a dSwitch's connections (:class:`Observation`)."""
@@ -68,16 +83,18 @@ class Switchboard:
 
     def hear_flows(self, link: Link, message: bytes) -> None:
         """A dSwitch has sent a part of the flows that it holds."""
-        if self._links.get(link.dpid) is not link:
-            return
-        first: list[FlowChange] = []
-        installed: list[Flow] | None
         try:
-            installed = link.hear_flows(message)
+            self._synchronise(link, link.hear_flows(message))
         except codec.UnknownOnWire as error:
             LOG.warning("dSwitch %s holds flows of another version, all are replaced: %s", dpid_text(link.dpid), error)
-            first, installed = [FlowDelete(APPLICATION << 56, APPLICATION_MASK)], []
-        if installed is not None:
+            self._synchronise(link, [], FlowDelete(APPLICATION << 56, APPLICATION_MASK))
+
+    def hear_meters(self, link: Link, message: bytes) -> None:
+        """A dSwitch has sent a part of the meters that it holds."""
+        self._synchronise(link, link.hear_meters(message))
+
+    def _synchronise(self, link: Link, installed: list[Flow] | None, *first: FlowChange) -> None:
+        if installed is not None and self._links.get(link.dpid) is link:
             ports = self._dps.world.ports.get(link.dpid, {})
             link.synchronise([*first, *self._dps.connect(link.dpid, ports, installed)])
             self.observe(link.dpid, openflow=link.session.state.value)
@@ -98,7 +115,7 @@ class Switchboard:
         link.lose()
         if self._links.get(link.dpid) is link:
             del self._links[link.dpid]
-            self._dps.disconnect(link.dpid)
+            self.carry_out(self._dps.lose(link.dpid))
             self.observe(link.dpid, openflow="down", peer="")
             LOG.warning("dSwitch %s is no longer connected", dpid_text(link.dpid))
 
@@ -111,6 +128,23 @@ class Switchboard:
             except codec.UnknownOnWire as error:
                 LOG.warning("dSwitch %s: %s", dpid_text(link.dpid), error)
         link.answer((answer.flows, answer.packets) for answer in answers)
+        link.answered += len(messages)
         for answer in answers:
-            if answer.learned is not None and self.listener is not None:
-                self.listener.taught(answer.learned)
+            self.carry_out({dpid: list(flows) for dpid, flows in answer.elsewhere})
+            if self.listener is not None:
+                self._tell(self.listener, answer)
+
+    def hear_end(self, link: Link, message: bytes) -> None:
+        """A flow of a dSwitch has ended."""
+        try:
+            end = codec.read_flow_end(message)
+        except codec.UnknownOnWire:
+            return  # not ours
+        if self._links.get(link.dpid) is link and Cookie.parse(end.flow.cookie) is not None:
+            link.send(self._dps.hear_end(link.dpid, end))
+
+    def _tell(self, listener: Listener, answer: Answer) -> None:
+        if answer.learned is not None:
+            listener.taught(answer.learned)
+        if answer.arrived is not None:
+            listener.arrived(answer.arrived)

@@ -73,6 +73,7 @@ class Answer:
     :ivar learned: addresses that the packet taught.
     :ivar arrived: a location whose endpoint has spoken where it was going to.
     :ivar stale: the datapath id of another dSwitch, which sends to where an endpoint no longer is (F19).
+    :ivar elsewhere: flows for other dSwitches, by datapath id.
     """
 
     flows: tuple[Flow, ...] = ()
@@ -80,6 +81,7 @@ class Answer:
     learned: Learned | None = None
     arrived: Location | None = None
     stale: int | None = None
+    elsewhere: tuple[tuple[int, tuple[Flow, ...]], ...] = ()
 
 
 class Feature:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from dove_ryu.dps import Dps
 from dove_ryu.model.addresses import canonical_ip
 from dove_ryu.model.blueprint import BlueprintError
 from dove_ryu.model.documents import Document, document_of, key_of
-from dove_ryu.model.entities import DSwitch, Encapsulation, Location, dpid_text
+from dove_ryu.model.entities import DSwitch, Encapsulation, Location, Place, dpid_text
 from dove_ryu.model.reading import Part, Problem
 from dove_ryu.northbound.drafts import version_of
 from dove_ryu.northbound.interface import Service, settle
@@ -52,8 +52,8 @@ class Placement:
         :raises BlueprintError: for what is no location.
         :raises Refusal: where there is no such endpoint, or another one is at that port.
         """
-        dpid, port = _read_location(value)
-        wanted = Location(network, endpoint, dpid, port)
+        here, target = _read_location(value)
+        wanted = Location(network, endpoint, here.dpid, here.port, migrating_to=target)
 
         def attempt() -> tuple[int, bool]:
             endpoint_version = self._endpoint_version(network, endpoint)
@@ -143,7 +143,7 @@ def _moved(before: Document | None, wanted: Location) -> Document:
     if before is None:
         return document
     if (before["dpid"], before["port"]) == (document["dpid"], document["port"]):
-        return before
+        return {**before, "migrating_to": document["migrating_to"]}
     return {**document, "tracking": before["tracking"] + 1}
 
 
@@ -170,20 +170,32 @@ def _occupied(wanted: Location, occupant: Location) -> Refusal:
     )
 
 
-def _read_location(value: object) -> tuple[int, str]:
+def _read_location(value: object) -> tuple[Place, Place | None]:
+    """Where an endpoint is, and where a live migration takes it."""
     problems: list[Problem] = []
-    fields = Part(value, "", problems).fields("dswitch", "port", "tracking", "observed")
-    dpid, port = None, ""
+    fields = Part(value, "", problems).fields("dswitch", "port", "migrating_to", "tracking", "observed")
+    here, target = None, None
     if fields is not None:
-        dpid = dpid_of(fields["dswitch"].value)
-        if dpid is None:
-            fields["dswitch"].complain("must be a datapath id: up to 16 hexadecimal digits in quotes, not all zero")
-        port = fields["port"].text(default="")
-        if not _PORT_NAME.fullmatch(port):
-            fields["port"].complain("must be the name of a port, without spaces and '/'")
-    if problems or dpid is None:
+        here = _read_place(fields)
+        if fields["migrating_to"].value is not None:
+            there = fields["migrating_to"].fields("dswitch", "port")
+            target = None if there is None else _read_place(there, port_known=bool(there["port"]))
+        if here is not None and target is not None and here.dpid == target.dpid:
+            fields["migrating_to"].complain("is the dSwitch where the endpoint is; name another, or null to end it")
+    if problems or here is None:
         raise BlueprintError(*problems)
-    return dpid, port
+    return here, target
+
+
+def _read_place(fields: Mapping[str, Part], port_known: bool = True) -> Place | None:
+    """A port of a dSwitch; without a port where the port's own iface-id is to say it."""
+    dpid = dpid_of(fields["dswitch"].value)
+    if dpid is None:
+        fields["dswitch"].complain("must be a datapath id: up to 16 hexadecimal digits in quotes, not all zero")
+    port = fields["port"].text(default="")
+    if port_known and not _PORT_NAME.fullmatch(port):
+        fields["port"].complain("must be the name of a port, without spaces and '/'")
+    return None if dpid is None else Place(dpid, port)
 
 
 def _read_dswitch(dpid: int, value: object) -> DSwitch:

@@ -115,7 +115,7 @@ def _way(dps: Dps, tables: NetworkTables, sender: Endpoint, there: Location) -> 
     for place in (here, there):
         if place.dpid not in dps.connected:
             return Way(reason=f"dSwitch {dpid_text(place.dpid)} is not connected; what it has cached it still does")
-        if dps.world.port(place) is None:
+        if dps.world.port(place, place.dpid) is None:
             return Way(reason=f"dSwitch {dpid_text(place.dpid)} has no port {place.port} now")
     if here.dpid == there.dpid:
         return Way("local")

@@ -186,7 +186,7 @@ class ToController:
     meter: int | None = None
 
     def __str__(self) -> str:
-        return "CONTROLLER:65535" if self.meter is None else f"controller(max_len=65535,meter_id={self.meter})"
+        return "CONTROLLER:65535" if self.meter is None else f"controller(meter_id={self.meter})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,10 +266,10 @@ class Flow:
         words = [f"cookie={self.cookie:#x}"]
         if self.table:
             words.append(f"table={self.table}")
-        if self.hard_timeout:
-            words.append(f"hard_timeout={self.hard_timeout}")
         if self.idle_timeout:
             words.append(f"idle_timeout={self.idle_timeout}")
+        if self.hard_timeout:
+            words.append(f"hard_timeout={self.hard_timeout}")
         where = ",".join(filter(None, (f"priority={self.priority}", str(self.match))))
         if self.notify:
             where = f"send_flow_rem {where}"

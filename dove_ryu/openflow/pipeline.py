@@ -94,12 +94,12 @@ class Table:
         hard_timeout: int = 0,
         idle_timeout: int = 0,
     ) -> Flow:
-        """A flow of this table.  Of the end of one with both time-outs the DPS hears, to refresh it if it was in use.
+        """A flow of this table.  Of the end of one with an idle time-out the DPS hears.
 
         :raises IllegalFlow: naming the field, action or table that the declaration does not allow.
         """
         where = match(values)
-        notify = bool(hard_timeout and idle_timeout)
+        notify = idle_timeout > 0
         made = Flow(
             self.number,
             priority,

@@ -6,14 +6,23 @@ Every message goes out through the datapath's one buffer, many in one write.
 
 from __future__ import annotations
 
+import enum
 import itertools
 from collections.abc import Iterable
 from typing import Any, Protocol
 
 from dove_ryu.openflow.fields import APPLICATION, APPLICATION_MASK
-from dove_ryu.openflow.flow import Flow, FlowChange, PacketOut
+from dove_ryu.openflow.flow import Flow, FlowChange, Meter, PacketOut
+from dove_ryu.openflow.pipeline import METERS
 from dove_ryu.openflow.session import Event, Order, Session, State
 from dove_ryu.southbound import codec
+
+
+class Part(enum.Enum):
+    """What a dSwitch is asked for before it is told anything."""
+
+    FLOWS = "flows"
+    METERS = "meters"
 
 
 class Wire(Protocol):
@@ -27,16 +36,25 @@ class Wire(Protocol):
 
 
 class Link:
-    """One connection of one dSwitch.  Only the DPS's thread uses it."""
+    """One connection of one dSwitch.  Only the DPS's thread uses it, but for :attr:`received`.
+
+    :ivar received: policy requests that have come over it.
+    :ivar answered: how many of them have been dealt with.
+    """
 
     def __init__(self, wire: Wire) -> None:
         self.dpid = wire.id
         self.peer = str(wire.address[0])
         self.session = Session()
         self._wire = wire
+        self.received = 0
+        self.answered = 0
         self._xids = itertools.count(1)
-        self._held: list[Flow] = []
+        self._flows: list[Flow] = []
+        self._meters: list[Meter] = []
+        self._awaited = {Part.FLOWS, Part.METERS}
         self._confirmation: int | None = None
+        self._unconfirmed: dict[int, int] = {}
 
     @property
     def live(self) -> bool:
@@ -44,42 +62,65 @@ class Link:
         return self.session.state is State.LIVE
 
     def greet(self) -> None:
-        """The handshake is over: ask for the flows that the dSwitch holds."""
+        """The handshake is over: ask for the flows and meters that the dSwitch holds."""
         if self.session.take(Event.GREETED) is Order.READ_FLOWS:
-            request = codec.flow_request(APPLICATION << 56, APPLICATION_MASK, next(self._xids))
-            self._wire.write(request)
+            flows = codec.flow_request(APPLICATION << 56, APPLICATION_MASK, next(self._xids))
+            self._wire.write(flows + codec.meter_request(next(self._xids)))
 
     def hear_flows(self, message: bytes) -> list[Flow] | None:
-        """One part of the answer has come; all flows once the last part has.
+        """A part of the flows has come; all of them once nothing more is awaited.
 
         :raises UnknownOnWire: where a flow with our cookie is none that this version writes.
         """
+        self._flows += codec.read_flows(message)
+        return self._heard(Part.FLOWS, message)
+
+    def hear_meters(self, message: bytes) -> list[Flow] | None:
+        """A part of the meters has come; all the flows once nothing more is awaited."""
+        self._meters += codec.read_meters(message)
+        return self._heard(Part.METERS, message)
+
+    def _heard(self, part: Part, message: bytes) -> list[Flow] | None:
         if self.session.state is not State.READING:
             return None
-        self._held += codec.read_flows(message)
-        return None if codec.more_follows(message) else self._held
+        if not codec.more_follows(message):
+            self._awaited.discard(part)
+        return None if self._awaited else self._flows
 
     def synchronise(self, changes: Iterable[FlowChange]) -> None:
         """Send what differs; the dSwitch is live once it confirms."""
         if self.session.take(Event.FLOWS_READ) is Order.SEND_PLAN:
             self._confirmation = next(self._xids)
-            self._wire.write(_joined(changes) + codec.barrier(self._confirmation))
-            self._held = []
+            numbers = {meter.number for meter in self._meters}
+            missing = [meter for meter in METERS if meter not in self._meters]
+            meters = b"".join(codec.meter_change(meter, meter.number in numbers) for meter in missing)
+            self._wire.write(meters + _joined(changes) + codec.barrier(self._confirmation))
+            self._flows, self._meters = [], []
 
     def hear_barrier(self, xid: int) -> bool:
         """A barrier reply has come; whether it made the dSwitch live."""
-        if xid != self._confirmation:
+        self._unconfirmed.pop(xid, None)
+        if xid != self._confirmation or self.live:
             return False
         self.session.take(Event.CONFIRMED)
         return True
+
+    def confirmed(self, revision: int) -> int:
+        """The store's revision that the dSwitch has confirmed to follow, the world being at *revision*."""
+        return min(self._unconfirmed.values(), default=revision + 1) - 1
 
     def lose(self) -> None:
         """The connection is gone."""
         self.session.take(Event.LOST)
 
-    def send(self, changes: Iterable[FlowChange]) -> None:
-        """Send flow changes, in order."""
-        self._wire.write(_joined(changes))
+    def send(self, changes: Iterable[FlowChange], revision: int | None = None) -> None:
+        """Send flow changes, in order; where they follow a revision of the store, ask to have it confirmed."""
+        data = _joined(changes)
+        if revision is not None:
+            xid = next(self._xids)
+            self._unconfirmed[xid] = revision
+            data += codec.barrier(xid)
+        self._wire.write(data)
 
     def answer(self, answers: Iterable[tuple[Iterable[FlowChange], Iterable[PacketOut]]]) -> None:
         """Send what a batch of policy requests brought, in one write."""

@@ -36,4 +36,4 @@ def test_text_is_that_of_ovs_ofctl(ovs: PrivateOvs, flows: list[Flow]) -> None:
 
 def test_every_field_has_its_own_header() -> None:
     """No two fields share an OXM header."""
-    assert set(oxm.BY_HEADER.values()) == set(oxm.FIELDS)
+    assert set(oxm.BY_HEADER.values()) == {*oxm.FIELDS, oxm.IN_PORT_NXM}
