@@ -1,8 +1,8 @@
 """The distributed virtual router: a network's gateways are at every dSwitch that hosts it.
 
 A packet to a gateway's MAC address loses a hop and is looked up by its IP address from there on; so is every IP packet
-of an L3 network, whose Ethernet header means nothing (F13).  A ping to a gateway is answered here, a packet whose TTL is
-used up is answered by the DPS.
+of an L3 network, whose Ethernet header means nothing (F13).  A ping to a gateway is answered here, a packet whose TTL
+is used up is answered by the DPS.
 """
 
 from __future__ import annotations
