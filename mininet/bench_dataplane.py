@@ -212,7 +212,7 @@ def show(page: Page, samples: Sequence[Sample], tunnels: Sequence[str]) -> None:
         of_tunnel = [sample for sample in samples if sample.tunnel == tunnel]
         tcp, cached = (statistics.median(ratios(of_tunnel, measure.read)) for measure in MEASURES[:2])
         page.say(
-            f"{tunnel}: dSwitches carry {tcp:.2f} of a plain tunnel's TCP; a cached round trip takes {cached:.2f} of its time",
+            f"{tunnel}: TCP at {tcp:.2f} of a plain tunnel's rate, cached round trips at {cached:.2f} of its time",
             "bold",
         )
 

@@ -1,8 +1,8 @@
 """The distributed virtual router: a network's gateways are at every dSwitch that hosts it.
 
-A packet to a gateway's MAC address loses a hop and is looked up by its IP address from there on; so is every IP packet of an
-L3 network, whose Ethernet header means nothing (F13).  A ping to a gateway is answered here, a packet whose TTL is used up
-is answered by the DPS.
+A packet to a gateway's MAC address loses a hop and is looked up by its IP address from there on; so is every IP packet
+of an L3 network, whose Ethernet header means nothing (F13).  A ping to a gateway is answered here, a packet whose TTL
+is used up is answered by the DPS.
 """
 
 from __future__ import annotations
@@ -34,8 +34,10 @@ class Router(Feature):
         here: Terms = {VNI: network.vni}
         cookie = Cookie(Kind.NETWORK, network.number)
         for gateway in network.gateways:
+            # In an L3 network each address is answered for at every interface (RFC 1812, 5.2.3).
+            to_router = here if network.service is Service.L3 else here | {oxm.ETH_DST: gateway.mac}
             for ip in dict.fromkeys((*gateway.ips, link_local(gateway.mac))):
-                yield from _own_address(here, gateway, ip, cookie)
+                yield from _own_address(to_router, gateway, ip, cookie)
             yield from _routed(here, gateway, cookie)
         if network.service is Service.L3:
             for family in IP_FAMILIES:
@@ -58,7 +60,7 @@ class Router(Feature):
         return Answer()
 
 
-def _own_address(here: Terms, gateway: Gateway, ip: str, cookie: Cookie) -> Iterator[Flow]:
+def _own_address(to_router: Terms, gateway: Gateway, ip: str, cookie: Cookie) -> Iterator[Flow]:
     six = is_ipv6(ip)
     source, destination = (oxm.IPV6_SRC, oxm.IPV6_DST) if six else (oxm.IPV4_SRC, oxm.IPV4_DST)
     kind = oxm.ICMPV6_TYPE if six else oxm.ICMP_TYPE
@@ -71,9 +73,9 @@ def _own_address(here: Terms, gateway: Gateway, ip: str, cookie: Cookie) -> Iter
         put(oxm.IP_TTL, FULL_TTL),
         Output(IN_PORT),
     ]
-    to_gateway = here | {oxm.ETH_DST: gateway.mac, destination: ip}
-    yield ROUTER.flow(300, to_gateway | {kind: ECHO_REQUEST_IPV6 if six else ECHO_REQUEST}, echo, cookie)
-    yield ROUTER.flow(290, to_gateway, [], cookie)
+    to_address = to_router | {destination: ip}
+    yield ROUTER.flow(300, to_address | {kind: ECHO_REQUEST_IPV6 if six else ECHO_REQUEST}, echo, cookie)
+    yield ROUTER.flow(290, to_address, [], cookie)
 
 
 def _routed(here: Terms, gateway: Gateway, cookie: Cookie) -> Iterator[Flow]:

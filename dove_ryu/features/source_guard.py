@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from dove_ryu.features import NEGATIVE_TTL, Answer, Feature, hosted
-from dove_ryu.model.addresses import is_ipv6, link_local
+from dove_ryu.model.addresses import BadAddress, canonical_ip, canonical_mac, is_ipv6, link_local
 from dove_ryu.model.entities import Endpoint, Learned
 from dove_ryu.model.world import NetworkTables, World
 from dove_ryu.openflow import oxm, packet
@@ -19,7 +19,7 @@ from dove_ryu.openflow.fields import SOURCE_ENDPOINT, Cookie, Kind
 from dove_ryu.openflow.flow import Flow, PacketIn, Terms, ToController
 from dove_ryu.openflow.pipeline import NEIGHBOUR, REPORTS, SOURCE_GUARD, goto
 
-UNSPECIFIED_IPV4, UNSPECIFIED_IPV6 = "0.0.0.0", "::"  # noqa: S104 - addresses in packets, no server listens on them
+UNSPECIFIED_IPV4, UNSPECIFIED_IPV6 = "0.0.0.0", "::"
 
 RARP = 0x8035
 
@@ -43,13 +43,13 @@ class SourceGuard(Feature):
         if packet_in.table != SOURCE_GUARD.number:
             return None
         endpoint = tables.endpoint_of_number(packet_in.read(SOURCE_ENDPOINT))
-        if endpoint is None:
+        if endpoint is None or not packet.eth_type(packet_in.data):
             return Answer()
         cookie = Cookie.parse(packet_in.cookie)
         if cookie is not None and cookie.kind is Kind.ENDPOINT:
             return Answer(arrived=tables.locations.get(endpoint.name))
         mac, ip = packet.eth_source(packet_in.data), packet.ip_source(packet_in.data)
-        learned = _lesson(tables, tables.declared[endpoint.name], mac, ip)
+        learned = _lesson(tables, tables.declared[endpoint.name], mac, ip) if _may_be_an_address(mac, ip) else None
         if learned is not None:
             return Answer(learned=learned, packets=(packet_in.resume(NEIGHBOUR.number),))
         return Answer(flows=tuple(_refusal(endpoint, packet_in.data)))
@@ -93,6 +93,15 @@ def _own_sources(endpoint: Endpoint) -> Iterator[Terms]:
                 yield {oxm.ETH_SRC: mac, oxm.ARP_SHA: mac, oxm.ARP_SPA: ip}
 
 
+def _may_be_an_address(mac: str, ip: str | None) -> bool:
+    """Whether an endpoint can have them at all: no group, no broadcast, not nothing."""
+    try:
+        canonical_mac(mac)
+        return ip is None or bool(canonical_ip(ip))
+    except BadAddress:
+        return False
+
+
 def _lesson(tables: NetworkTables, declared: Endpoint, mac: str, ip: str | None) -> Learned | None:
     """What a packet from *mac* and *ip* teaches of an endpoint; None where it teaches nothing that may be believed."""
     known = tables.learned.get(declared.name, Learned(tables.name, declared.name))
@@ -111,7 +120,7 @@ def _more(
     if address is None or address in declared or address in learned or address.startswith("fe80:"):
         return learned
     owner = tables.owner(address)
-    taken = owner is not None and owner.name != name and "/" not in address
+    taken = owner is not None and owner.name != name and address in (*owner.macs, *owner.addresses)
     return None if declared or taken or len(learned) == MOST_LEARNED else (*learned, address)
 
 

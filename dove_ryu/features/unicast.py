@@ -38,7 +38,7 @@ from dove_ryu.openflow.fields import (
     Kind,
 )
 from dove_ryu.openflow.flow import Action, Flow, FlowDelete, Move, Output, OutputTo, Terms, match, put
-from dove_ryu.openflow.pipeline import DELIVER, LOCATION, OUTPUT, POLICY, goto
+from dove_ryu.openflow.pipeline import DELIVER, LOCATION, NEIGHBOUR, OUTPUT, POLICY, goto
 
 
 class Unicast(Feature):
@@ -116,9 +116,9 @@ def _forget_endpoint(tables: NetworkTables, endpoint: object) -> Iterator[FlowDe
 def _looked_up(request: Request, endpoint: Endpoint) -> str:
     """The address by which LOCATION will see the packets that the request is about."""
     assert request.tables.network is not None
-    if request.packet.table == LOCATION.number:
+    if request.packet.table != NEIGHBOUR.number:
         return request.destination
-    by_mac = request.tables.network.service is Service.L2 and not request.packet.read(BY_ADDRESS)
+    by_mac = request.tables.network.service is Service.L2
     return endpoint.macs[0] if by_mac and endpoint.macs else request.destination
 
 

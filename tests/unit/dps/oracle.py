@@ -164,6 +164,8 @@ class Oracle:
         if network is None or sender is None or place is None:
             return None
         gateway = next((gateway for gateway in network.gateways if gateway.mac == ping.to_mac), None)
+        if network.service is Service.L3:  # where any interface answers for all of the router's addresses
+            gateway = next((gateway for gateway in network.gateways if ping.to_ip in gateway.ips), gateway)
         if gateway is not None:
             return self._routed(ping, network, sender, place, gateway)
         if network.service is Service.L3:

@@ -11,6 +11,7 @@ from dove_ryu.openflow.flow import (
     Action,
     DecrementTtl,
     Flow,
+    FlowChange,
     FlowDelete,
     FlowKey,
     FlowStrictDelete,
@@ -136,7 +137,7 @@ def test_actions_read_as_ovs_ofctl_writes_them(action: Action, written: str) -> 
 def test_flows_and_deletions_read_as_ovs_ofctl_writes_them() -> None:
     where = match({VNI: 5, oxm.IPV4_DST: "10.0.0.1"})
     cookie = int(Cookie(Kind.POLICY, 3, 7))
-    changes = [
+    changes: list[FlowChange] = [
         Flow(0, 0, Match(), (), 0),
         Flow(8, 100, where, (put(VNI, 6), Goto(9)), cookie, 300),
         FlowStrictDelete(FlowKey(8, 100, where)),

@@ -9,12 +9,15 @@ from dove_ryu.openflow.session import TRANSITIONS, Event, Order, OutOfTurn, Sess
 
 def test_a_connection_from_greeting_to_end() -> None:
     session = Session()
-    assert session.state is State.CONNECTING
-    told = [session.take(event) for event in (Event.GREETED, Event.FLOWS_READ, Event.CONFIRMED, Event.CONFIRMED)]
-    assert told == [Order.READ_FLOWS, Order.SEND_PLAN, Order.WAIT, Order.WAIT]
-    assert session.state is State.LIVE
-    assert session.take(Event.LOST) is Order.WAIT
-    assert session.state is State.CLOSED
+    events = (Event.GREETED, Event.FLOWS_READ, Event.CONFIRMED, Event.CONFIRMED, Event.LOST)
+    way = [(session.state, session.take(event), session.state) for event in events]
+    assert way == [
+        (State.CONNECTING, Order.READ_FLOWS, State.READING),
+        (State.READING, Order.SEND_PLAN, State.SYNCING),
+        (State.SYNCING, Order.WAIT, State.LIVE),
+        (State.LIVE, Order.WAIT, State.LIVE),
+        (State.LIVE, Order.WAIT, State.CLOSED),
+    ]
 
 
 @pytest.mark.parametrize(("state", "event"), list(itertools.product(State, Event)))
