@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from dove_ryu.audit import Finding, audit
 from dove_ryu.consequences import WHOLE_CACHE, Consequences, Effects
 from dove_ryu.features import TUNNEL_PORTS, Answer, Feature, Request
 from dove_ryu.features.classify import Classify
@@ -169,6 +170,10 @@ class Dps:
         flow = self.recall(dpid, end.flow)
         self.refreshed += flow is not None
         return [] if flow is None else [flow]
+
+    def audit(self, dpid: int, held: Iterable[Flow]) -> list[Finding]:
+        """What differs between the flows that a dSwitch holds and those that it should hold."""
+        return audit(self.standing_flows(dpid), held, lambda flow: self.recall(dpid, flow))
 
     def recall(self, dpid: int, installed: Flow) -> Flow | None:
         """What a dSwitch should hold today in the place of a flow that it has cached; None for nothing."""

@@ -6,15 +6,18 @@ Down: a commit comes from the store's watch, the DPS says what it means for whom
 from __future__ import annotations
 
 import logging
+import queue
 import threading
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import TypeVar
 
 import dove_ryu
+from dove_ryu.audit import Finding
 from dove_ryu.control import Control
 from dove_ryu.dps import Dps
 from dove_ryu.model.documents import ROOT, BadDocument, change_of
+from dove_ryu.model.entities import dpid_text
 from dove_ryu.model.world import Change
 from dove_ryu.store import Commit, Compacted, Store, StoreError
 from dove_ryu.switchboard import Switchboard
@@ -77,6 +80,18 @@ class Service:
         :raises TimeoutError: where it does not come to it within *timeout* seconds.
         """
         return self._control.ask(lambda: question(self._dps), timeout)
+
+    def audit(self, dpid: int, repair: bool = False, timeout: float = 10.0) -> list[Finding] | None:
+        """What differs between a dSwitch's flows and what they should be; None where it is not live.
+
+        :raises TimeoutError: where it does not answer within *timeout* seconds.
+        """
+        answered: queue.SimpleQueue[list[Finding] | None] = queue.SimpleQueue()
+        self.post(self.switches.audit, dpid, repair, answered.put)
+        try:
+            return answered.get(timeout=timeout)
+        except queue.Empty:
+            raise TimeoutError(f"dSwitch {dpid_text(dpid)} did not tell its flows within {timeout:g} s") from None
 
     def reached(self, revision: int, timeout: float = 5.0) -> bool:
         """Wait until the world holds the store's *revision*; whether it did so within *timeout* seconds."""

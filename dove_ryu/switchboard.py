@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from dove_ryu.audit import Finding
 from dove_ryu.consequences import Effects
 from dove_ryu.dps import Dps, Observation
 from dove_ryu.features import Answer
@@ -36,6 +38,15 @@ class Listener(Protocol):
         """An endpoint's packet taught its addresses."""
 
 
+@dataclass(slots=True)
+class Audit:
+    """An audit whose dSwitch has not answered in full yet."""
+
+    done: Callable[[list[Finding] | None], None]
+    repair: bool
+    held: list[Flow] = field(default_factory=list)
+
+
 class Switchboard:
     """The links by datapath id.  It lives on the DPS's thread.
 
@@ -48,6 +59,7 @@ class Switchboard:
         self._dps = dps
         self.sent: Counter[int] = Counter()
         self._links: dict[int, Link] = {}
+        self._audits: dict[tuple[int, int], Audit] = {}
 
     def carry_out(self, effects: Effects, revision: int | None = None) -> None:
         """Send flow changes to whom they concern, and count them.
@@ -81,8 +93,23 @@ class Switchboard:
         if self.listener is not None:
             self.listener.dswitch_up(link.dpid, link.peer)
 
+    def audit(self, dpid: int, repair: bool, done: Callable[[list[Finding] | None], None]) -> None:
+        """Compare a dSwitch's flows with what they should be; *done* is told what differs, None where it is not live.
+
+        :param repair: whether to send the remedies too.
+        """
+        link = self._links.get(dpid)
+        if link is None or not link.live:
+            done(None)
+            return
+        self._audits[dpid, link.ask_flows()] = Audit(done, repair)
+
     def hear_flows(self, link: Link, message: bytes) -> None:
         """A dSwitch has sent a part of the flows that it holds."""
+        pending = self._audits.get((link.dpid, codec.xid(message)))
+        if pending is not None:
+            self._hear_audited(link, message, pending)
+            return
         try:
             self._synchronise(link, link.hear_flows(message))
         except codec.UnknownOnWire as error:
@@ -142,6 +169,16 @@ class Switchboard:
             return  # not ours
         if self._links.get(link.dpid) is link and Cookie.parse(end.flow.cookie) is not None:
             link.send(self._dps.hear_end(link.dpid, end))
+
+    def _hear_audited(self, link: Link, message: bytes, pending: Audit) -> None:
+        pending.held += codec.read_any_flows(message)
+        if codec.more_follows(message):
+            return
+        del self._audits[link.dpid, codec.xid(message)]
+        findings = self._dps.audit(link.dpid, pending.held)
+        if pending.repair:
+            link.send(finding.remedy for finding in findings)
+        pending.done(findings)
 
     def _tell(self, listener: Listener, answer: Answer) -> None:
         if answer.learned is not None:

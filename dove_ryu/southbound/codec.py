@@ -225,6 +225,24 @@ def more_follows(data: bytes) -> bool:
     return bool(int.from_bytes(data[10:12], "big") & 1)
 
 
+def xid(data: bytes) -> int:
+    """The number by which a message is answered."""
+    return int.from_bytes(data[4:8], "big")
+
+
+def read_any_flows(data: bytes) -> Iterator[Flow]:
+    """The flows of a flow-statistics reply, whosever; one that ours cannot be has no match and no actions."""
+    at = 16
+    while at < len(data):
+        entry = _FLOW_ENTRY.unpack_from(data, at)
+        whole = data[:16] + data[at : at + entry[0]]
+        try:
+            yield from read_flows(whole)
+        except UnknownOnWire:
+            yield Flow(entry[1], entry[4], Match(), (), entry[8])
+        at += entry[0]
+
+
 def read_flows(data: bytes) -> Iterator[Flow]:
     """The flows of a flow-statistics reply.
 

@@ -56,6 +56,12 @@ class Link:
         self._confirmation: int | None = None
         self._unconfirmed: dict[int, int] = {}
 
+    def ask_flows(self) -> int:
+        """Ask for all the flows that the dSwitch holds, whosever; the number by which the answer is known."""
+        xid = next(self._xids)
+        self._wire.write(codec.flow_request(0, 0, xid))
+        return xid
+
     @property
     def live(self) -> bool:
         """Whether the dSwitch holds what it should."""
