@@ -140,6 +140,8 @@ class Switchboard:
     def lose(self, link: Link) -> None:
         """A dSwitch's connection is gone."""
         link.lose()
+        for key in [key for key in self._audits if key[0] == link.dpid]:
+            self._audits.pop(key).done(None)
         if self._links.get(link.dpid) is link:
             del self._links[link.dpid]
             self.carry_out(self._dps.lose(link.dpid))
