@@ -277,9 +277,7 @@ def _end(prefix: str) -> bytes:
 
 
 def _check_versions(writer: sqlite3.Connection, expect: Mapping[str, int]) -> None:
-    by_key = (
-        "SELECT json_group_object(key, version) FROM documents WHERE key IN (SELECT value FROM json_each(?))"
-    )
+    by_key = "SELECT json_group_object(key, version) FROM documents WHERE key IN (SELECT value FROM json_each(?))"
     versions = json.loads(writer.execute(by_key, (_encode(list(expect)),)).fetchone()[0])
     for key, expected in expect.items():
         actual = versions.get(key, ABSENT)
