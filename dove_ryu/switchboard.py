@@ -7,7 +7,9 @@ thread.  Answers and flow changes go back over the link, those of a batch in one
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 from dove_ryu.dps import Dps, Effects, Observation
@@ -27,8 +29,8 @@ class Listener(Protocol):
     def dswitch_up(self, dpid: int, peer: str) -> None:
         """A dSwitch has connected from *peer*."""
 
-    def taught(self, learned: Learned) -> None:
-        """An endpoint's packet taught its addresses."""
+    def taught(self, learned: Learned, go_on: Callable[[], object]) -> None:
+        """An endpoint's packet taught its addresses; once the world has them, *go_on* is to happen on this thread."""
 
 
 class Switchboard:
@@ -110,7 +112,8 @@ class Switchboard:
                 answers.append(self._dps.packet_in(link.dpid, codec.read_packet_in(message)))
             except codec.UnknownOnWire as error:
                 LOG.warning("dSwitch %s: %s", dpid_text(link.dpid), error)
-        link.answer((answer.flows, answer.packets) for answer in answers)
+        link.answer((answer.flows, answer.packets) for answer in answers if answer.learned is None)
         for answer in answers:
             if answer.learned is not None and self.listener is not None:
-                self.listener.taught(answer.learned)
+                # The packet waits: whoever answers it must find that its addresses are known.
+                self.listener.taught(answer.learned, partial(link.answer, [(answer.flows, answer.packets)]))

@@ -55,7 +55,7 @@ class Answer:
 
     :ivar flows: flows to cache.
     :ivar packets: packets to send, after the flows.
-    :ivar learned: addresses that the packet taught.
+    :ivar learned: addresses that the packet taught; the world has them before the packets go on.
     """
 
     flows: tuple[Flow, ...] = ()
