@@ -54,7 +54,7 @@ class Binder:
             host.close()
 
     def dswitch_up(self, dpid: int, peer: str) -> None:
-        """A dSwitch has connected from *peer*: follow its OVSDB."""
+        """A dSwitch is connected from *peer*: follow its OVSDB, where it has one."""
         self._queue.put(lambda: self._follow(dpid, peer))
 
     def taught(self, learned: Learned, go_on: Callable[[], object]) -> None:
@@ -75,13 +75,14 @@ class Binder:
         if known is None:
             self._record(DSwitch(dpid, encap_types=()))
         target = known.ovsdb if known is not None and known.ovsdb else _target(peer, self._settings.ovsdb_port)
-        if not self._settings.ovsdb or target == NOWHERE:
-            return
         present = self._hosts.get(dpid)
         if present is not None and present.target == target:
             return
         if present is not None:
-            present.close()
+            self._hosts.pop(dpid).close()
+            self._service.post(self._service.switches.observe, dpid, ovsdb="unused", reason="")
+        if not self._settings.ovsdb or target == NOWHERE:
+            return
         host = HostConnection(
             dpid,
             target,

@@ -27,7 +27,7 @@ class Listener(Protocol):
     """Who wants to know what the DPS's thread cannot do itself, because it would have to wait."""
 
     def dswitch_up(self, dpid: int, peer: str) -> None:
-        """A dSwitch has connected from *peer*."""
+        """A dSwitch has connected from *peer*, or one that is connected has been registered anew."""
 
     def taught(self, learned: Learned, go_on: Callable[[], object]) -> None:
         """An endpoint's packet taught its addresses; once the world has them, *go_on* is to happen on this thread."""
@@ -67,6 +67,12 @@ class Switchboard:
         self.observe(link.dpid, openflow=link.session.state.value, peer=link.peer)
         if self.listener is not None:
             self.listener.dswitch_up(link.dpid, link.peer)
+
+    def hear_registration(self, dpid: int) -> None:
+        """What is registered of a dSwitch has changed: where its OVSDB is, perhaps."""
+        link = self._links.get(dpid)
+        if link is not None and self.listener is not None:
+            self.listener.dswitch_up(dpid, link.peer)
 
     def hear_flows(self, link: Link, message: bytes) -> None:
         """A dSwitch has sent a part of the flows that it holds."""
