@@ -54,16 +54,16 @@ class Binder:
             host.close()
 
     def dswitch_up(self, dpid: int, peer: str) -> None:
-        """A dSwitch has connected from *peer*: follow its OVSDB."""
+        """A dSwitch is connected from *peer*: follow its OVSDB, where it has one."""
         self._queue.put(lambda: self._follow(dpid, peer))
 
     def arrived(self, location: Location) -> None:
         """An endpoint has spoken where a live migration was taking it."""
         self._queue.put(lambda: self._switch_over(location))
 
-    def taught(self, learned: Learned) -> None:
-        """An endpoint's packet taught its addresses."""
-        self._queue.put(lambda: self._record(learned))
+    def taught(self, learned: Learned, go_on: Callable[[], object]) -> None:
+        """An endpoint's packet taught its addresses; it goes on when the world has them."""
+        self._queue.put(lambda: self._learn(learned, go_on))
 
     def _run(self) -> None:
         while (act := self._queue.get()) is not None:
@@ -79,13 +79,14 @@ class Binder:
         if known is None:
             self._record(DSwitch(dpid, encap_types=()))
         target = known.ovsdb if known is not None and known.ovsdb else _target(peer, self._settings.ovsdb_port)
-        if not self._settings.ovsdb or target == NOWHERE:
-            return
         present = self._hosts.get(dpid)
         if present is not None and present.target == target:
             return
         if present is not None:
-            present.close()
+            self._hosts.pop(dpid).close()
+            self._service.post(self._service.switches.observe, dpid, ovsdb="unused", reason="")
+        if not self._settings.ovsdb or target == NOWHERE:
+            return
         host = HostConnection(
             dpid,
             target,
@@ -113,37 +114,37 @@ class Binder:
         for interface in view.interfaces:
             if interface.attached_mac is not None:
                 network, _, endpoint = interface.iface_id.partition("/")
-                self._hint(network, endpoint, interface.attached_mac)
+                self._record(Learned(network, endpoint, (interface.attached_mac,)))
 
-    def _hint(self, network: str, endpoint: str, mac: str) -> None:
-        """The hypervisor says which MAC address an endpoint has."""
-        known = self._read(Learned(network, endpoint))
-        learned = known if isinstance(known, Learned) else Learned(network, endpoint)
-        if mac not in learned.macs:
-            self._record(replace(learned, macs=(*learned.macs, mac)))
+    def _learn(self, learned: Learned, go_on: Callable[[], object]) -> None:
+        """Record what a packet taught.  Where that fails the packet goes on all the same."""
+        try:
+            self._service.reached(self._record(learned))
+        finally:
+            self._service.post(go_on)
 
-    def _record(self, entity: Entity) -> None:
-        """Put *entity* unless it is there already; a location that moves has its tracking number raised."""
+    def _record(self, entity: Entity) -> int:
+        """Put *entity* unless it is there already; the revision that has it.
+
+        A location that moves has its tracking number raised; what is learned adds to what was.
+        """
         key = key_of(entity)
         for _ in range(ATTEMPTS):
             item = self._service.store.get(key)
             present = None if item is None else _entity(key, item.document)
-            wanted = _moved(present, entity) if isinstance(entity, Location) else entity
+            wanted = _beside(present, entity)
+            version = 0 if item is None else item.version
             if wanted == present:
-                return
+                return version
             try:
-                version = 0 if item is None else item.version
-                self._service.store.commit({key: document_of(wanted)}, expect={key: version})
+                revision = self._service.store.commit({key: document_of(wanted)}, expect={key: version})
             except Conflict:
                 continue
             if isinstance(wanted, Location):
                 LOG.info("endpoint %s/%s is at %s", wanted.network, wanted.endpoint, _at(wanted))
-            return
+            return revision
         LOG.error("%s is written by others all the time; what a host told of it is lost", key)
-
-    def _read(self, entity: Entity) -> Entity | None:
-        item = self._service.store.get(key_of(entity))
-        return None if item is None else _entity(key_of(entity), item.document)
+        return 0
 
     def _switch_over(self, place: Location) -> None:
         """End a live migration where it was going to."""
@@ -195,10 +196,19 @@ def _observed(dps: Dps, dpid: int) -> Iterator[Location]:
                 yield place
 
 
-def _moved(present: Entity | None, wanted: Location) -> Location:
+def _beside(present: Entity | None, wanted: Entity) -> Entity:
+    """*wanted* as it is to be recorded where *present* is."""
+    match present, wanted:
+        case Location(), Location():
+            return _moved(present, wanted)
+        case Learned(), Learned():
+            macs, ips = (dict.fromkeys(both) for both in (present.macs + wanted.macs, present.ips + wanted.ips))
+            return replace(wanted, macs=tuple(macs), ips=tuple(ips))
+    return wanted
+
+
+def _moved(present: Location, wanted: Location) -> Location:
     """*wanted* as it is after *present*: moved, as it was, or the target of a live migration."""
-    if not isinstance(present, Location):
-        return wanted
     target = present.migrating_to
     if (present.dpid, present.port) == (wanted.dpid, wanted.port):
         return replace(wanted, tracking=present.tracking, migrating_to=target)

@@ -17,7 +17,7 @@ from dove_ryu.audit import Finding
 from dove_ryu.control import Control
 from dove_ryu.dps import Dps
 from dove_ryu.model.documents import ROOT, BadDocument, change_of
-from dove_ryu.model.entities import dpid_text
+from dove_ryu.model.entities import DSwitch, dpid_text
 from dove_ryu.model.world import Change
 from dove_ryu.store import Commit, Compacted, Store, StoreError
 from dove_ryu.switchboard import Switchboard
@@ -108,8 +108,11 @@ class Service:
                 LOG.critical("changes no longer arrive from the store, restart the DPS: %s", error)
 
     def _apply(self, commit: Commit) -> None:
-        changes = _changes((change.key, change.document) for change in commit.changes)
+        changes = list(_changes((change.key, change.document) for change in commit.changes))
         self.switches.carry_out(self._dps.apply(changes), commit.revision)
+        for change in changes:
+            if isinstance(change.entity, DSwitch):
+                self.switches.hear_registration(change.entity.dpid)
         with self._arrived:
             self.revision = commit.revision
             self._arrived.notify_all()

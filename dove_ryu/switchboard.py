@@ -10,6 +10,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Protocol
 
 from dove_ryu.audit import Finding
@@ -29,13 +30,13 @@ class Listener(Protocol):
     """Who wants to know what the DPS's thread cannot do itself, because it would have to wait."""
 
     def dswitch_up(self, dpid: int, peer: str) -> None:
-        """A dSwitch has connected from *peer*."""
+        """A dSwitch has connected from *peer*, or one that is connected has been registered anew."""
 
     def arrived(self, location: Location) -> None:
         """An endpoint has spoken where a live migration was taking it."""
 
-    def taught(self, learned: Learned) -> None:
-        """An endpoint's packet taught its addresses."""
+    def taught(self, learned: Learned, go_on: Callable[[], object]) -> None:
+        """An endpoint's packet taught its addresses; once the world has them, *go_on* is to happen on this thread."""
 
 
 @dataclass(slots=True)
@@ -92,6 +93,12 @@ class Switchboard:
         self.observe(link.dpid, openflow=link.session.state.value, peer=link.peer)
         if self.listener is not None:
             self.listener.dswitch_up(link.dpid, link.peer)
+
+    def hear_registration(self, dpid: int) -> None:
+        """What is registered of a dSwitch has changed: where its OVSDB is, perhaps."""
+        link = self._links.get(dpid)
+        if link is not None and self.listener is not None:
+            self.listener.dswitch_up(dpid, link.peer)
 
     def audit(self, dpid: int, repair: bool, done: Callable[[list[Finding] | None], None]) -> None:
         """Compare a dSwitch's flows with what they should be; *done* is told what differs, None where it is not live.
@@ -156,12 +163,12 @@ class Switchboard:
                 answers.append(self._dps.packet_in(link.dpid, codec.read_packet_in(message)))
             except codec.UnknownOnWire as error:
                 LOG.warning("dSwitch %s: %s", dpid_text(link.dpid), error)
-        link.answer((answer.flows, answer.packets) for answer in answers)
+        link.answer((answer.flows, answer.packets) for answer in answers if answer.learned is None)
         link.answered += len(messages)
         for answer in answers:
             self.carry_out({dpid: list(flows) for dpid, flows in answer.elsewhere})
             if self.listener is not None:
-                self._tell(self.listener, answer)
+                _tell(self.listener, link, answer)
 
     def hear_end(self, link: Link, message: bytes) -> None:
         """A flow of a dSwitch has ended."""
@@ -182,8 +189,10 @@ class Switchboard:
             link.send(finding.remedy for finding in findings)
         pending.done(findings)
 
-    def _tell(self, listener: Listener, answer: Answer) -> None:
-        if answer.learned is not None:
-            listener.taught(answer.learned)
-        if answer.arrived is not None:
-            listener.arrived(answer.arrived)
+
+def _tell(listener: Listener, link: Link, answer: Answer) -> None:
+    if answer.learned is not None:
+        # The packet waits: whoever answers it must find that its addresses are known.
+        listener.taught(answer.learned, partial(link.answer, [(answer.flows, answer.packets)]))
+    if answer.arrived is not None:
+        listener.arrived(answer.arrived)

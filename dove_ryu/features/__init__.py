@@ -70,7 +70,7 @@ class Answer:
 
     :ivar flows: flows to cache.
     :ivar packets: packets to send, after the flows.
-    :ivar learned: addresses that the packet taught.
+    :ivar learned: addresses that the packet taught; the world has them before the packets go on.
     :ivar arrived: a location whose endpoint has spoken where it was going to.
     :ivar stale: the datapath id of another dSwitch, which sends to where an endpoint no longer is (F19).
     :ivar elsewhere: flows for other dSwitches, by datapath id.

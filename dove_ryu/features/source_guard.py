@@ -39,7 +39,10 @@ class SourceGuard(Feature):
                 yield from _announcements(here.endpoint)
 
     def take(self, world: World, dpid: int, tables: NetworkTables, packet_in: PacketIn) -> Answer | None:
-        """An address report: learn the sender's addresses, or drop it and its like for a while."""
+        """An address report: learn the sender's addresses, or drop it and its like for a while.
+
+        What is the sender's own by now came up before the flows were there that let it pass.
+        """
         if packet_in.table != SOURCE_GUARD.number:
             return None
         endpoint = tables.endpoint_of_number(packet_in.read(SOURCE_ENDPOINT))
@@ -48,10 +51,12 @@ class SourceGuard(Feature):
         cookie = Cookie.parse(packet_in.cookie)
         if cookie is not None and cookie.kind is Kind.ENDPOINT:
             return Answer(arrived=tables.locations.get(endpoint.name))
-        mac, ip = packet.eth_source(packet_in.data), packet.ip_source(packet_in.data)
-        learned = _lesson(tables, tables.declared[endpoint.name], mac, ip) if _may_be_an_address(mac, ip) else None
+        going_on = (packet_in.resume(NEIGHBOUR.number),)
+        if _is_own(endpoint, packet_in.data):
+            return Answer(packets=going_on)
+        learned = _lesson(tables, tables.declared[endpoint.name], packet_in.data)
         if learned is not None:
-            return Answer(learned=learned, packets=(packet_in.resume(NEIGHBOUR.number),))
+            return Answer(learned=learned, packets=going_on)
         return Answer(flows=tuple(_refusal(endpoint, packet_in.data)))
 
 
@@ -102,8 +107,18 @@ def _may_be_an_address(mac: str, ip: str | None) -> bool:
         return False
 
 
-def _lesson(tables: NetworkTables, declared: Endpoint, mac: str, ip: str | None) -> Learned | None:
-    """What a packet from *mac* and *ip* teaches of an endpoint; None where it teaches nothing that may be believed."""
+def _is_own(endpoint: Endpoint, frame: bytes) -> bool:
+    """Whether a packet is from the endpoint's own addresses."""
+    mac, ip = packet.eth_source(frame), packet.ip_source(frame)
+    honest = packet.arp_sender(frame) in (None, mac)
+    return honest and mac in endpoint.macs and (ip in endpoint.ips or ip == link_local(mac))
+
+
+def _lesson(tables: NetworkTables, declared: Endpoint, frame: bytes) -> Learned | None:
+    """What a packet teaches of an endpoint; None where it teaches nothing that may be believed."""
+    mac, ip = packet.eth_source(frame), packet.ip_source(frame)
+    if packet.arp_sender(frame) not in (None, mac) or not _may_be_an_address(mac, ip):
+        return None
     known = tables.learned.get(declared.name, Learned(tables.name, declared.name))
     macs = _more(tables, declared.macs, known.macs, declared.name, mac)
     ips = _more(tables, declared.ips, known.ips, declared.name, ip)
@@ -121,7 +136,7 @@ def _more(
         return learned
     owner = tables.owner(address)
     taken = owner is not None and owner.name != name and address in (*owner.macs, *owner.addresses)
-    return None if declared or taken or len(learned) == MOST_LEARNED else (*learned, address)
+    return None if declared or taken or len(learned) >= MOST_LEARNED else (*learned, address)
 
 
 _SENDER = {oxm.IPV4: oxm.IPV4_SRC, oxm.IPV6: oxm.IPV6_SRC, oxm.ARP: oxm.ARP_SPA}

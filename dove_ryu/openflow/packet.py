@@ -40,6 +40,11 @@ def ip_destination(frame: bytes) -> str | None:
     return _address(frame, {oxm.IPV4: slice(30, 34), oxm.IPV6: slice(38, 54)})
 
 
+def arp_sender(frame: bytes) -> str | None:
+    """The MAC address that an ARP packet says its sender has; None for another packet."""
+    return frame[22:28].hex(":") if eth_type(frame) == oxm.ARP and len(frame) >= 28 else None
+
+
 def neighbour_target(frame: bytes) -> str | None:
     """The address that an ARP request or a neighbour solicitation asks for; None for another packet."""
     return _address(frame, {oxm.ARP: slice(38, 42), oxm.IPV6: _NEIGHBOUR_SOLICITATION_TARGET})

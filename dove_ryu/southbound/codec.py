@@ -203,6 +203,8 @@ def read_packet_in(data: bytes) -> PacketIn:
         fields, end = _pipeline_fields(data, 24)
     except (struct.error, IndexError) as error:
         raise UnknownOnWire(f"packet-in of {len(data)} bytes is cut short ({error})") from None
+    if not 28 <= end <= len(data) - 2:
+        raise UnknownOnWire(f"packet-in of {len(data)} bytes is cut short: its match says it ends at {end}")
     return PacketIn(cookie, table, fields, data[end + 2 :])
 
 
@@ -232,39 +234,36 @@ def xid(data: bytes) -> int:
 
 def read_any_flows(data: bytes) -> Iterator[Flow]:
     """The flows of a flow-statistics reply, whosever; one that ours cannot be has no match and no actions."""
-    at = 16
-    while at < len(data):
-        entry = _FLOW_ENTRY.unpack_from(data, at)
-        whole = data[:16] + data[at : at + entry[0]]
+    for entry in _pieces(data[16:], 0, _FLOW_ENTRY.size + 8):
         try:
-            yield from read_flows(whole)
+            yield from read_flows(data[:16] + entry)
         except UnknownOnWire:
-            yield Flow(entry[1], entry[4], Match(), (), entry[8])
-        at += entry[0]
+            _, table, _, _, priority, _, _, _, cookie, _, _ = _FLOW_ENTRY.unpack_from(entry)
+            yield Flow(table, priority, Match(), (), cookie)
 
 
 def read_flows(data: bytes) -> Iterator[Flow]:
     """The flows of a flow-statistics reply.
 
-    :raises UnknownOnWire: where one has a field or an action that ours never have.
+    :raises UnknownOnWire: where one has a field or an action that ours never have, or is cut short.
     """
-    at = 16
-    while at < len(data):
-        entry = _FLOW_ENTRY.unpack_from(data, at)
-        length, table, priority, idle, hard, flags, cookie = entry[0], entry[1], *entry[4:9]
-        where, body = _read_match(data, at + _FLOW_ENTRY.size)
-        actions = tuple(_read_instructions(data[body : at + length]))
+    for entry in _pieces(data[16:], 0, _FLOW_ENTRY.size + 8):
+        _, table, _, _, priority, idle, hard, flags, cookie, _, _ = _FLOW_ENTRY.unpack_from(entry)
+        where, body = _read_match(entry[_FLOW_ENTRY.size :])
+        actions = tuple(_read_instructions(body))
         yield Flow(table, priority, where, actions, cookie, hard, idle, bool(flags & _NOTIFY))
-        at += length
 
 
 def read_flow_end(data: bytes) -> FlowEnd:
     """A flow-removed message.
 
-    :raises UnknownOnWire: where its flow matches what ours never do.
+    :raises UnknownOnWire: where its flow matches what ours never do, or is cut short.
     """
-    cookie, priority, why, table, _, _, idle, hard, packets, _ = _FLOW_REMOVED.unpack_from(data, 8)
-    where, _ = _read_match(data, 8 + _FLOW_REMOVED.size)
+    try:
+        cookie, priority, why, table, _, _, idle, hard, packets, _ = _FLOW_REMOVED.unpack_from(data, 8)
+    except struct.error as error:
+        raise UnknownOnWire(f"flow-removed of {len(data)} bytes is cut short ({error})") from None
+    where, _ = _read_match(data[8 + _FLOW_REMOVED.size :])
     return FlowEnd(Flow(table, priority, where, (), cookie, hard, idle, True), End(min(why, End.OTHER.value)), packets)
 
 
@@ -282,67 +281,74 @@ def meter_request(xid: int) -> bytes:
 
 def read_meters(data: bytes) -> Iterator[Meter]:
     """The meters of a meter-configuration reply."""
-    at = 16
-    while at < len(data):
-        length, _, number = struct.unpack_from("!HHI", data, at)
-        rate, burst = struct.unpack_from("!II", data, at + 12)
+    for entry in _pieces(data[16:], 0, 24):
+        (number,) = struct.unpack_from("!I", entry, 4)
+        rate, burst = struct.unpack_from("!II", entry, 12)
         yield Meter(number, rate, burst)
+
+
+def _pieces(data: bytes, length_at: int, least: int) -> Iterator[bytes]:
+    """Cut *data* into pieces that each say their length, 16 bits at *length_at*, and are no shorter than *least*."""
+    at = 0
+    while at < len(data):
+        length = int.from_bytes(data[at + length_at : at + length_at + 2], "big")
+        if not least <= length <= len(data) - at:
+            raise UnknownOnWire(f"a piece that says it has {length} bytes, of {least} at least, in {len(data) - at}")
+        yield data[at : at + length]
         at += length
 
 
-def _read_match(data: bytes, offset: int) -> tuple[Match, int]:
-    length = int.from_bytes(data[offset + 2 : offset + 4], "big")
-    end, at = offset + length, offset + 4
+def _read_match(data: bytes) -> tuple[Match, bytes]:
+    """The match that *data* begins with, and what follows."""
+    length = int.from_bytes(data[2:4], "big")
+    end = length + -length % 8
+    if length < 4 or end > len(data):
+        raise UnknownOnWire(f"a match that says it has {length} bytes in {len(data)}")
     terms: list[Term] = []
-    while at < end:
-        known, masked, octets = _read_oxm_header(data, at)
-        value = int.from_bytes(data[at + 4 : at + 4 + known.octets], "big")
-        mask = int.from_bytes(data[at + 4 + known.octets : at + 4 + octets], "big") if masked else known.full_mask
+    left = data[4:length]
+    while left:
+        known, masked, octets = _read_oxm_header(left)
+        value = int.from_bytes(left[4 : 4 + known.octets], "big")
+        mask = int.from_bytes(left[4 + known.octets : 4 + octets], "big") if masked else known.full_mask
         terms.append(Term(known, value, mask))
-        at += 4 + octets
+        left = left[4 + octets :]
     terms.sort(key=lambda term: term.field.rank)
-    return Match(tuple(terms)), end + -length % 8
+    return Match(tuple(terms)), data[end:]
 
 
-def _read_oxm_header(data: bytes, at: int) -> tuple[Field, bool, int]:
-    oxm_class, number, octets = struct.unpack_from("!HBB", data, at)
-    known = oxm.BY_HEADER.get((oxm_class, number >> 1))
-    if known is None:
-        raise UnknownOnWire(f"OXM field {number >> 1} of class {oxm_class:#x} is in no flow of ours")
-    return known, bool(number & 1), octets
+def _read_oxm_header(data: bytes, with_value: bool = True) -> tuple[Field, bool, int]:
+    """The field that *data* begins with, whether it has a mask, and how many bytes its value (and mask) take."""
+    if len(data) < 4:
+        raise UnknownOnWire(f"an OXM field of {len(data)} bytes is cut short")
+    oxm_class, number, octets = struct.unpack_from("!HBB", data)
+    known, masked = oxm.BY_HEADER.get((oxm_class, number >> 1)), bool(number & 1)
+    if known is None or octets != known.octets << masked or (with_value and len(data) < 4 + octets):
+        raise UnknownOnWire(f"OXM field {number >> 1} of class {oxm_class:#x} and {octets} bytes is in no flow of ours")
+    return known, masked, octets
 
 
 def _read_instructions(data: bytes) -> Iterator[Action]:
-    at = 0
     onward: list[Action] = []
-    while at < len(data):
-        kind, length = struct.unpack_from("!HH", data, at)
+    for instruction in _pieces(data, 2, 8):
+        kind = int.from_bytes(instruction[:2], "big")
         if kind == _GOTO_TABLE:
-            onward.append(Goto(data[at + 4]))
+            onward.append(Goto(instruction[4]))
         elif kind == _APPLY_ACTIONS:
-            yield from _read_actions(data[at + 8 : at + length])
+            yield from map(_read_action, _pieces(instruction[8:], 2, 8))
         else:
             raise UnknownOnWire(f"instruction {kind} is in no flow of ours")
-        at += length
     yield from onward
 
 
-def _read_actions(data: bytes) -> Iterator[Action]:
-    at = 0
-    while at < len(data):
-        kind, length = struct.unpack_from("!HH", data, at)
-        yield _read_action(kind, data[at : at + length])
-        at += length
-
-
-def _read_action(kind: int, data: bytes) -> Action:
+def _read_action(data: bytes) -> Action:
+    kind = int.from_bytes(data[:2], "big")
     if kind == _OUTPUT:
         port = int.from_bytes(data[4:8], "big")
         return ToController() if port == _CONTROLLER else Output(port)
     if kind == _DECREMENT_TTL:
         return DecrementTtl()
     if kind == _SET_FIELD:
-        known, _, octets = _read_oxm_header(data, 4)
+        known, _, octets = _read_oxm_header(data[4:])
         return SetField(known, int.from_bytes(data[8 : 8 + octets], "big"), known.full_mask)
     if kind == _EXPERIMENTER and int.from_bytes(data[4:8], "big") == _NICIRA:
         return _read_nicira(int.from_bytes(data[8:10], "big"), data)
@@ -350,17 +356,18 @@ def _read_action(kind: int, data: bytes) -> Action:
 
 
 def _read_nicira(subtype: int, data: bytes) -> Action:
-    if subtype == _REG_LOAD:
+    if subtype == _REG_LOAD and len(data) == 24:
         span = int.from_bytes(data[10:12], "big")
         low, width = span >> 6, (span & 0x3F) + 1
-        known, _, _ = _read_oxm_header(data, 12)
+        known = _read_oxm_header(data[12:16], with_value=False)[0]
         return SetField(known, int.from_bytes(data[16:24], "big") << low, ((1 << width) - 1) << low)
-    if subtype == _REG_MOVE:
-        return Move(_read_oxm_header(data, 16)[0], _read_oxm_header(data, 20)[0], int.from_bytes(data[10:12], "big"))
-    if subtype == _OUTPUT_REG:
-        return OutputTo(_read_oxm_header(data, 12)[0])
-    if subtype == _RESUBMIT_TABLE:
+    if subtype == _REG_MOVE and len(data) == 24:
+        source, target = (_read_oxm_header(data[at : at + 4], with_value=False)[0] for at in (16, 20))
+        return Move(source, target, int.from_bytes(data[10:12], "big"))
+    if subtype == _OUTPUT_REG and len(data) == 24:
+        return OutputTo(_read_oxm_header(data[12:16], with_value=False)[0])
+    if subtype == _RESUBMIT_TABLE and len(data) == 16:
         return Resubmit(data[12])
-    if subtype == _CONTROLLER_2:
+    if subtype == _CONTROLLER_2 and len(data) == 24:
         return ToController(int.from_bytes(data[20:24], "big"))
-    raise UnknownOnWire(f"Nicira action {subtype} is in no flow of ours")
+    raise UnknownOnWire(f"Nicira action {subtype} of {len(data)} bytes is in no flow of ours")

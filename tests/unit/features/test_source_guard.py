@@ -14,7 +14,22 @@ from dove_ryu.openflow.flow import PacketIn
 from dove_ryu.openflow.pipeline import LOCATION, SOURCE_GUARD
 
 from ...pipeline.frames import arp_request, icmp_echo, icmpv6_echo
-from .small import A, A_HERE, B, B_HERE, BLUE, EVERYTHING, HERE, NETWORK, RED, golden, lines, standing, tables_of, world_of
+from .small import (
+    A,
+    A_HERE,
+    B,
+    B_HERE,
+    BLUE,
+    EVERYTHING,
+    HERE,
+    NETWORK,
+    RED,
+    golden,
+    lines,
+    standing,
+    tables_of,
+    world_of,
+)
 
 GUARD = SourceGuard()
 OPEN = replace(A, macs=(), ips=())
@@ -109,6 +124,21 @@ def test_a_prefix_around_an_address_does_not_make_it_taken() -> None:
     assert report(world, ping(MAC, "10.0.0.10"))[0] == Learned("n", "a", (MAC,), ("10.0.0.10",))
 
 
+@pytest.mark.parametrize(
+    "frame",
+    [ping(MAC, "10.0.0.10"), arp_request(MAC, "10.0.0.10", "10.0.0.11"), ping(MAC, "fe80::ff:fe00:a")],
+    ids=["IP", "ARP", "link-local"],
+)
+def test_what_came_up_before_its_lesson_was_learned_goes_on(frame: bytes) -> None:
+    """F24: many packets may be on their way up when the first one of them teaches; none of them is lost."""
+    world = some_world(OPEN, Learned("n", "a", (MAC,), ("10.0.0.10",)))
+    assert report(world, frame) == (None, [], ["resubmit(,3)"])
+
+
+FORGED_ARP = arp_request(OTHER, "10.0.0.10", "10.0.0.11")[:6] + bytes.fromhex("02000000000a")
+FORGED_ARP += arp_request(OTHER, "10.0.0.10", "10.0.0.11")[12:]
+"""From one MAC address, in the name of another."""
+
 FULL = Learned("n", "a", (MAC,), tuple(f"10.0.1.{last}" for last in range(MOST_LEARNED)))
 
 
@@ -123,11 +153,25 @@ FULL = Learned("n", "a", (MAC,), tuple(f"10.0.1.{last}" for last in range(MOST_L
         ((OPEN,), ping(MAC, "10.0.0.11"), "ip,reg3=0x15,dl_src=02:00:00:00:00:0a,nw_src=10.0.0.11"),
         ((OPEN,), ping(OTHER, "10.0.0.10"), "ip,reg3=0x15,dl_src=02:00:00:00:00:0b,nw_src=10.0.0.10"),
         ((OPEN, FULL), ping(MAC, "10.0.0.66"), "ip,reg3=0x15,dl_src=02:00:00:00:00:0a,nw_src=10.0.0.66"),
-        ((OPEN, FULL), ping(MAC, "10.0.1.1"), "ip,reg3=0x15,dl_src=02:00:00:00:00:0a,nw_src=10.0.1.1"),
+        ((OPEN,), FORGED_ARP, "arp,reg3=0x15,dl_src=02:00:00:00:00:0a,arp_spa=10.0.0.10"),
+        ((OPEN, FULL), FORGED_ARP, "arp,reg3=0x15,dl_src=02:00:00:00:00:0a,arp_spa=10.0.0.10"),
         ((OPEN,), ping("03:00:00:00:00:0a", "10.0.0.10"), "ip,reg3=0x15,dl_src=03:00:00:00:00:0a,nw_src=10.0.0.10"),
         ((OPEN,), ping(MAC, "224.0.0.1"), "ip,reg3=0x15,dl_src=02:00:00:00:00:0a,nw_src=224.0.0.1"),
     ],
-    ids=["IP", "MAC", "IPv6", "ARP", "no IP", "taken IP", "taken MAC", "too many", "nothing new", "group MAC", "group IP"],
+    ids=[
+        "IP",
+        "MAC",
+        "IPv6",
+        "ARP",
+        "no IP",
+        "taken IP",
+        "taken MAC",
+        "too many",
+        "ARP for another",
+        "ARP for another of many",
+        "group MAC",
+        "group IP",
+    ],
 )
 def test_what_may_not_be_believed_is_refused_for_a_while(
     entities: tuple[Entity, ...], frame: bytes, refused: str

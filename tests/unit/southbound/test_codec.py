@@ -1,0 +1,437 @@
+"""Our bytes and the framework's parser tell the same; hostile bytes are told apart from ours, and nothing worse happens."""
+
+import base64
+import struct
+from collections.abc import Iterable
+from functools import cache
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from os_ken.ofproto import ofproto_parser, ofproto_protocol
+from os_ken.ofproto import ofproto_v1_3_parser as parser
+
+from dove_ryu.openflow import oxm
+from dove_ryu.openflow.fields import APPLICATION, APPLICATION_MASK, CACHED_COOKIE, CACHED_MASK, SOURCE_DOMAIN, VNI
+from dove_ryu.openflow.flow import (
+    IN_PORT,
+    Action,
+    DecrementTtl,
+    Flow,
+    FlowChange,
+    FlowDelete,
+    FlowStrictDelete,
+    Goto,
+    Match,
+    Move,
+    Output,
+    OutputTo,
+    PacketIn,
+    PacketOut,
+    Resubmit,
+    SetField,
+    Term,
+    ToController,
+    match,
+    put,
+)
+from dove_ryu.openflow.oxm import Field
+from dove_ryu.openflow.pipeline import miss_flows
+from dove_ryu.southbound import codec
+
+from ...pipeline.worlds import all_flows
+
+DATAPATH = ofproto_protocol.ProtocolDesc(version=4)
+NAMES = {register: register.name for register in oxm.REGISTERS} | {
+    oxm.TUN_ID: "tunnel_id",
+    oxm.TUN_SRC: "tun_ipv4_src",
+    oxm.TUN_DST: "tun_ipv4_dst",
+    oxm.TUN_IPV6_SRC: "tun_ipv6_src",
+    oxm.TUN_IPV6_DST: "tun_ipv6_dst",
+    oxm.METADATA: "metadata",
+    oxm.IN_PORT: "in_port",
+    oxm.VLAN_VID: "vlan_vid",
+    oxm.ETH_SRC: "eth_src",
+    oxm.ETH_DST: "eth_dst",
+    oxm.ETH_TYPE: "eth_type",
+    oxm.IPV4_SRC: "ipv4_src",
+    oxm.IPV4_DST: "ipv4_dst",
+    oxm.IPV6_SRC: "ipv6_src",
+    oxm.IPV6_DST: "ipv6_dst",
+    oxm.ARP_SPA: "arp_spa",
+    oxm.ARP_TPA: "arp_tpa",
+    oxm.IP_PROTO: "ip_proto",
+    oxm.ARP_OP: "arp_op",
+    oxm.ARP_SHA: "arp_sha",
+    oxm.ARP_THA: "arp_tha",
+    oxm.IP_TTL: "nw_ttl",
+    oxm.ICMP_TYPE: "icmpv4_type",
+    oxm.ICMPV6_TYPE: "icmpv6_type",
+    oxm.ND_TARGET: "ipv6_nd_target",
+    oxm.ND_SLL: "ipv6_nd_sll",
+    oxm.ND_TLL: "ipv6_nd_tll",
+}
+"""What the framework calls each field.  It does not know those of :data:`oxm.ND_EXTENSIONS`, and shows their bytes."""
+
+
+@cache
+def rich() -> list[Flow]:
+    """Flows of every kind."""
+    return list({flow.key: flow for flow in (*miss_flows(), *all_flows())}.values())
+
+
+def parsed(message: bytes) -> Any:
+    """A message as the framework reads it."""
+    version, kind, length, xid = ofproto_parser.header(message)
+    assert length == len(message)
+    return ofproto_parser.msg(DATAPATH, version, kind, length, xid, message)
+
+
+# Our values in the framework's words.
+
+
+def name_of(field: Field) -> str:
+    """What the framework calls a field."""
+    return NAMES.get(field) or f"field_{field.oxm_class << 7 | field.number}"
+
+
+def value_of(field: Field, value: int) -> object:
+    """How the framework writes a value."""
+    if field not in NAMES:
+        return base64.b64encode(value.to_bytes(field.octets, "big")).decode()
+    is_address = field.notation in (oxm.MAC, oxm.IPV4_ADDRESS, oxm.IPV6_ADDRESS)
+    return field.notation.text(value) if is_address else value
+
+
+def match_of(where: Match) -> dict[str, object]:
+    """A match as the framework has it."""
+    found: dict[str, object] = {}
+    for term in where.terms:
+        value = value_of(term.field, term.value)
+        masked = term.mask != term.field.full_mask
+        found[name_of(term.field)] = (value, value_of(term.field, term.mask)) if masked else value
+    return found
+
+
+def action_of(action: Action) -> tuple[object, ...]:
+    """An action as :func:`heard` tells the framework's."""
+    match action:
+        case SetField(field, value, mask) if mask == field.full_mask:
+            return "set", name_of(field), value_of(field, value)
+        case SetField(field, value, mask):
+            low = (mask & -mask).bit_length() - 1
+            return "load", name_of(field), low << 6 | mask.bit_count() - 1, value >> low
+        case Move(source, target, width):
+            return "move", name_of(source), name_of(target), width, 0, 0
+        case Output(port):
+            return "output", port, 0
+        case OutputTo(field):
+            return "output to", name_of(field), field.width - 1
+        case ToController():
+            return "output", 0xFFFFFFFD, 0xFFFF
+        case DecrementTtl():
+            return ("decrement",)
+        case Resubmit(table):
+            return "resubmit", 0xFFF8, table
+        case Goto(table):
+            return "goto", table
+
+
+def heard(action: Any) -> tuple[object, ...]:
+    """What the framework's parser makes of an action."""
+    match action:
+        case parser.OFPActionSetField(key=name, value=value):
+            return "set", name, value
+        case parser.NXActionRegLoad(dst=name, ofs_nbits=span, value=value):
+            return "load", name, span, value
+        case parser.NXActionRegMove(src_field=source, dst_field=target, n_bits=width, src_ofs=one, dst_ofs=two):
+            return "move", source, target, width, one, two
+        case parser.OFPActionOutput(port=port, max_len=most):
+            return "output", port, most
+        case parser.NXActionOutputReg(src=name, ofs_nbits=span):
+            return "output to", name, span
+        case parser.OFPActionDecNwTtl():
+            return ("decrement",)
+        case parser.NXActionResubmitTable(in_port=port, table_id=table):
+            return "resubmit", port, table
+        case parser.OFPInstructionGotoTable(table_id=table):
+            return "goto", table
+    raise AssertionError(f"the framework reads {action!r}")
+
+
+def heard_all(instructions: Iterable[Any]) -> list[tuple[object, ...]]:
+    """What the framework's parser makes of instructions."""
+    found = []
+    for instruction in instructions:
+        applied = isinstance(instruction, parser.OFPInstructionActions)
+        found += [heard(action) for action in (instruction.actions if applied else [instruction])]
+    return found
+
+
+def test_the_framework_reads_our_flows_as_they_are() -> None:
+    for flow in rich():
+        read = parsed(codec.change(flow))
+        assert isinstance(read, parser.OFPFlowMod)
+        assert (read.command, read.table_id, read.priority) == (0, flow.table, flow.priority)
+        assert (read.cookie, read.hard_timeout, read.idle_timeout, read.flags) == (flow.cookie, flow.hard_timeout, 0, 0)
+        assert dict(read.match.items()) == match_of(flow.match), str(flow)
+        assert heard_all(read.instructions) == [action_of(action) for action in flow.actions], str(flow)
+
+
+NO_ONE = 0xFFFFFFFF
+WHERE = match({VNI: 5, oxm.IPV4_DST: "10.0.0.0/8"})
+
+
+@pytest.mark.parametrize(
+    ("change", "command", "table", "priority", "cookie", "mask"),
+    [
+        (FlowDelete(CACHED_COOKIE, CACHED_MASK), 3, 0xFF, 0, CACHED_COOKIE, CACHED_MASK),
+        (FlowDelete(CACHED_COOKIE, CACHED_MASK, 8, WHERE), 3, 8, 0, CACHED_COOKIE, CACHED_MASK),
+        (FlowStrictDelete(Flow(8, 100, WHERE, (), 1).key), 4, 8, 100, 0, 0),
+    ],
+)
+def test_the_framework_reads_our_deletions_as_they_are(
+    change: FlowChange, command: int, table: int, priority: int, cookie: int, mask: int
+) -> None:
+    read = parsed(codec.change(change))
+    assert (read.command, read.table_id, read.priority) == (command, table, priority)
+    assert (read.cookie, read.cookie_mask, read.out_port, read.out_group) == (cookie, mask, NO_ONE, NO_ONE)
+    where = change.match if isinstance(change, FlowDelete) else WHERE
+    assert (dict(read.match.items()), read.instructions) == (match_of(where), [])
+
+
+def written(message: Any, xid: int = 0) -> bytes:
+    """A message as the framework writes it."""
+    message.xid = xid
+    message.serialize()
+    return bytes(message.buf)
+
+
+def test_the_framework_writes_our_packet_outs_and_requests_alike() -> None:
+    actions = [
+        parser.OFPActionSetField(metadata=5),
+        parser.OFPActionSetField(reg1=7),
+        parser.NXActionResubmitTable(in_port=0xFFF8, table_id=8),
+        parser.OFPActionOutput(IN_PORT, 0),
+    ]
+    theirs = parser.OFPPacketOut(DATAPATH, buffer_id=NO_ONE, in_port=3, actions=actions, data=b"frame")
+    ours = PacketOut(b"frame", (put(VNI, 5), put(SOURCE_DOMAIN, 7), Resubmit(8), Output(IN_PORT)), 3)
+    assert codec.packet_out(ours) == written(theirs)
+    request = parser.OFPFlowStatsRequest(DATAPATH, cookie=APPLICATION << 56, cookie_mask=APPLICATION_MASK)
+    assert codec.flow_request(APPLICATION << 56, APPLICATION_MASK, 17) == written(request, 17)
+    assert codec.barrier(18) == written(parser.OFPBarrierRequest(DATAPATH), 18)
+
+
+# What comes back.
+
+
+def packet_in(fields: dict[str, object], frame: bytes, table: int = 8, cookie: int = 0xD0 << 56) -> bytes:
+    """A packet-in whose match the framework's serializer wrote."""
+    where = bytearray()
+    parser.OFPMatch(**fields).serialize(where, 0)
+    body = struct.pack("!IHBBQ", NO_ONE, len(frame), 1, table, cookie) + where + bytes(2) + frame
+    return codec.message(10, body, 7)
+
+
+def test_a_packet_in_is_read_as_the_framework_wrote_it() -> None:
+    fields = {"in_port": 3, "metadata": 5, "reg1": 7, "reg5": 0xFFFFFFFF, "tunnel_id": 6, "eth_type": 0x800}
+    assert codec.read_packet_in(packet_in(fields, b"frame")) == PacketIn(
+        0xD0 << 56,
+        8,
+        {
+            oxm.IN_PORT: 3,
+            oxm.METADATA: 5,
+            oxm.REGISTERS[1]: 7,
+            oxm.REGISTERS[5]: 0xFFFFFFFF,
+            oxm.TUN_ID: 6,
+            oxm.ETH_TYPE: 0x800,
+        },
+        b"frame",
+    )
+
+
+@given(
+    st.dictionaries(st.sampled_from(["in_port", *(f"reg{n}" for n in range(16))]), st.integers(0, NO_ONE)),
+    st.binary(max_size=40),
+    st.integers(0, 0xFF),
+    st.integers(0, (1 << 64) - 1),
+)
+def test_any_packet_in_is_read_as_the_frameworks_parser_reads_it(
+    fields: dict[str, object], frame: bytes, table: int, cookie: int
+) -> None:
+    message = packet_in(fields, frame, table, cookie)
+    ours, theirs = codec.read_packet_in(message), parsed(message)
+    assert (ours.cookie, ours.table, ours.data) == (theirs.cookie, theirs.table_id, bytes(theirs.data))
+    assert {NAMES[field]: value for field, value in ours.fields.items()} == dict(theirs.match.items()) == fields
+
+
+def test_fields_that_the_pipeline_does_not_know_are_passed_over() -> None:
+    fields = {"tcp_dst": 80, "metadata": (5, 0xFF), "reg1": 7, "ct_state": 1}
+    assert codec.read_packet_in(packet_in(fields, b"")).fields == {oxm.REGISTERS[1]: 7}
+
+
+def reply(flows: Iterable[Flow], more: bool = False) -> bytes:
+    """A flow-statistics reply (OpenFlow 1.3.5, 7.3.5.2)."""
+    entries = b""
+    for flow in flows:
+        body = codec.match_bytes(flow.match) + codec.instructions(flow.actions)
+        timeouts = (0, flow.hard_timeout)
+        head = (48 + len(body), flow.table, 1, 2, flow.priority, *timeouts, 0, flow.cookie, 3, 4)
+        entries += struct.pack("!HBxIIHHHH4xQQQ", *head) + body
+    return codec.message(19, struct.pack("!HH4x", 1, more) + entries)
+
+
+def test_flows_come_back_as_they_were_sent() -> None:
+    message = reply(rich())
+    assert list(codec.read_flows(message)) == rich()
+    theirs = parsed(message)
+    assert isinstance(theirs, parser.OFPFlowStatsReply)
+    assert [entry.cookie for entry in theirs.body] == [flow.cookie for flow in rich()]
+
+
+def test_the_order_of_terms_on_the_wire_does_not_matter() -> None:
+    terms = match({VNI: 5, oxm.IPV6_DST: "fd00::1", SOURCE_DOMAIN: 7})
+    backward = Flow(8, 100, Match(terms.terms[::-1]), (), 1)
+    assert list(codec.read_flows(reply([backward]))) == [Flow(8, 100, terms, (), 1)]
+
+
+def test_a_reply_says_whether_more_follows() -> None:
+    assert codec.more_follows(reply([], more=True))
+    assert not codec.more_follows(reply([]))
+    assert list(codec.read_flows(reply([]))) == []
+
+
+PORT_OUT = struct.pack("!HHIH6x", 0, 16, 3, 0)
+
+
+def entry(where: bytes, instructions: bytes = b"") -> bytes:
+    """A flow-statistics reply with one entry of these bytes."""
+    body = where + instructions
+    return codec.message(
+        19, struct.pack("!HH4xHBxIIHHHH4xQQQ", 1, 0, 48 + len(body), 0, 0, 0, 0, 0, 0, 0, 1, 0, 0) + body
+    )
+
+
+def applied(actions: bytes) -> bytes:
+    """A flow-statistics reply whose entry applies actions of these bytes."""
+    return entry(codec.match_bytes(Match()), struct.pack("!HH4x", 4, 8 + len(actions)) + actions)
+
+
+def terms(body: bytes) -> bytes:
+    """A flow-statistics reply whose entry matches terms of these bytes."""
+    return entry(struct.pack("!HH", 1, 4 + len(body)) + body + bytes(-(4 + len(body)) % 8))
+
+
+NICIRA = 0x2320
+IN_PORT_HEADER = struct.pack("!HBB", 0x8000, 0, 4)
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        (terms(struct.pack("!HBBH", 0x8000, 14 << 1, 2, 80)), "OXM field 14 of class 0x8000"),
+        (terms(struct.pack("!HBBI", 0x8000, 0, 2, 1)), "OXM field 0 of class 0x8000 and 2 bytes"),
+        (terms(b"\x80\x00"), "cut short"),
+        (terms(IN_PORT_HEADER + b"\x00"), "OXM field 0"),
+        (entry(struct.pack("!HH4x", 1, 64)), "a match that says it has 64 bytes in 8"),
+        (entry(struct.pack("!HH4x", 1, 0)), "a match that says it has 0 bytes"),
+        (entry(codec.match_bytes(Match()), struct.pack("!HHI", 2, 8, 0)), "instruction 2"),
+        (entry(codec.match_bytes(Match()), struct.pack("!HHI", 1, 0, 0)), "a piece that says it has 0 bytes"),
+        (applied(struct.pack("!HHI", 17, 8, 0x88A8)), "action 17"),
+        (applied(struct.pack("!HHI8x", 0xFFFF, 16, 0x4F4E4600)), "action 65535"),
+        (applied(struct.pack("!HHIH6x", 0xFFFF, 16, NICIRA, 99)), "Nicira action 99 of 16 bytes"),
+        (applied(struct.pack("!HHIH6x", 0xFFFF, 16, NICIRA, 7)), "Nicira action 7 of 16 bytes"),
+        (applied(struct.pack("!HHIH14x", 0xFFFF, 24, NICIRA, 6)), "OXM field 0 of class 0x0"),
+        (applied(struct.pack("!HHI", 25, 8, 0)), "OXM field 0 of class 0x0"),
+        (applied(PORT_OUT[:2] + b"\x00\x04" + PORT_OUT[4:]), "a piece that says it has 4 bytes"),
+        (reply([Flow(0, 0, Match(), (), 1)])[:-1], "a piece that says it has 56 bytes, of 56 at least, in 55"),
+    ],
+    ids=[
+        "another field",
+        "a field of another size",
+        "half a field",
+        "a field without value",
+        "a match too long",
+        "a match too short",
+        "another instruction",
+        "an instruction of no length",
+        "another action",
+        "another vendor's action",
+        "another Nicira action",
+        "a Nicira action of another size",
+        "a move of no field",
+        "a set-field of no field",
+        "an action too short",
+        "an entry cut short",
+    ],
+)
+def test_what_is_in_no_flow_of_ours_is_refused(message: bytes, reason: str) -> None:
+    with pytest.raises(codec.UnknownOnWire, match=reason):
+        list(codec.read_flows(message))
+
+
+scribbles = st.lists(st.tuples(st.integers(8, 300), st.integers(0, 255)), max_size=4)
+
+
+def scribbled(message: bytes, cut: int, scribble: Iterable[tuple[int, int]]) -> bytes:
+    """A message with some bytes overwritten, and its end cut off."""
+    bad = bytearray(message)
+    for at, value in scribble:
+        bad[at % len(bad)] = value
+    return bytes(bad[: max(0, len(bad) - cut)])
+
+
+def survives(message: bytes) -> None:
+    """Whatever is made of a message, it is a flow, a packet, or UnknownOnWire."""
+    try:
+        str([str(flow) for flow in codec.read_flows(message)])
+    except codec.UnknownOnWire:
+        pass
+    try:
+        codec.read_packet_in(message)
+    except codec.UnknownOnWire:
+        pass
+
+
+@given(st.integers(0, 10_000), st.integers(0, 120), scribbles)
+def test_flows_that_were_tampered_with_do_no_harm(which: int, cut: int, scribble: list[tuple[int, int]]) -> None:
+    survives(scribbled(reply([rich()[which % len(rich())]]), cut, scribble))
+
+
+@given(st.integers(0, 80), scribbles)
+def test_packets_that_were_tampered_with_do_no_harm(cut: int, scribble: list[tuple[int, int]]) -> None:
+    survives(scribbled(packet_in({"in_port": 3, "metadata": 5, "reg1": 7}, b"frame"), cut, scribble))
+
+
+@given(st.binary(max_size=200))
+def test_noise_does_no_harm(noise: bytes) -> None:
+    survives(noise)
+
+
+@pytest.mark.parametrize("length", range(47))
+def test_a_packet_in_that_is_cut_short_is_refused(length: int) -> None:
+    """Its match of one field ends, with the two bytes behind it, at byte 42."""
+    message = packet_in({"in_port": 3}, b"frame")
+    if length < 42:
+        with pytest.raises(codec.UnknownOnWire, match="cut short"):
+            codec.read_packet_in(message[:length])
+    else:
+        assert codec.read_packet_in(message[:length]).data == b"frame"[: length - 42]
+
+
+def test_a_term_and_an_action_of_every_kind_come_back() -> None:
+    terms = tuple(Term(field, 1, field.full_mask) for field in oxm.FIELDS)
+    actions: tuple[Action, ...] = (
+        *(SetField(field, 1, field.full_mask) for field in oxm.FIELDS),
+        SetField(oxm.REGISTERS[0], 2, 6),
+        Move(oxm.METADATA, oxm.TUN_ID, 24),
+        Output(1),
+        OutputTo(oxm.REGISTERS[5]),
+        ToController(),
+        DecrementTtl(),
+        Resubmit(3),
+        Goto(4),
+    )
+    flow = Flow(8, 100, Match(terms), actions, 1, 300)
+    assert list(codec.read_flows(reply([flow]))) == [flow]

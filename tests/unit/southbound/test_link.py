@@ -1,0 +1,129 @@
+"""A dSwitch's connection from greeting to end, in the bytes that go over it."""
+
+import struct
+
+import pytest
+
+from dove_ryu.openflow.fields import APPLICATION, APPLICATION_MASK, Cookie, Kind
+from dove_ryu.openflow.flow import Flow, Match, Output, PacketOut
+from dove_ryu.openflow.session import OutOfTurn, State
+from dove_ryu.southbound import codec
+from dove_ryu.southbound.link import Link
+
+FLOW = Flow(8, 100, Match(), (), int(Cookie(Kind.POLICY, 3, 7)), 300)
+PACKET = PacketOut(b"frame", (Output(1),), 3)
+
+
+class Paper:
+    """A wire that keeps what is written."""
+
+    id = 0x2A
+    address = ("192.0.2.9", 43210)
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+
+    def write(self, data: bytes) -> bool:
+        self.written.append(data)
+        return True
+
+
+def reply(*flows: Flow, more: bool = False) -> bytes:
+    """A flow-statistics reply."""
+    entries = b""
+    for flow in flows:
+        body = codec.match_bytes(flow.match) + codec.instructions(flow.actions)
+        head = (48 + len(body), flow.table, 0, 0, flow.priority, 0, flow.hard_timeout, 0, flow.cookie, 0, 0)
+        entries += struct.pack("!HBxIIHHHH4xQQQ", *head) + body
+    return codec.message(19, struct.pack("!HH4x", 1, more) + entries)
+
+
+@pytest.fixture
+def paper() -> Paper:
+    return Paper()
+
+
+@pytest.fixture
+def link(paper: Paper) -> Link:
+    return Link(paper)
+
+
+@pytest.fixture
+def reading(link: Link, paper: Paper) -> Link:
+    link.greet()
+    paper.written.clear()
+    return link
+
+
+@pytest.fixture
+def syncing(reading: Link, paper: Paper) -> Link:
+    reading.hear_flows(reply())
+    reading.synchronise([])
+    paper.written.clear()
+    return reading
+
+
+def test_a_link_knows_its_dswitch(link: Link) -> None:
+    assert (link.dpid, link.peer, link.live) == (0x2A, "192.0.2.9", False)
+
+
+def test_the_greeting_asks_for_all_flows_of_ours(link: Link, paper: Paper) -> None:
+    link.greet()
+    assert paper.written == [codec.flow_request(APPLICATION << 56, APPLICATION_MASK, 1)]
+
+
+def test_flows_are_whole_once_the_last_part_has_come(reading: Link) -> None:
+    other = Flow(9, 100, Match(), (), FLOW.cookie)
+    assert reading.hear_flows(reply(FLOW, more=True)) is None
+    assert reading.hear_flows(reply(other)) == [FLOW, other]
+
+
+def test_flows_that_nobody_asked_for_are_passed_over(link: Link, syncing: Link) -> None:
+    assert syncing.hear_flows(reply(FLOW)) is None
+
+
+def test_flows_of_another_version_are_told(reading: Link) -> None:
+    foreign = reply(FLOW)[:-8] + struct.pack("!HH4x", 1, 64)
+    with pytest.raises(codec.UnknownOnWire):
+        reading.hear_flows(foreign)
+
+
+def test_what_differs_is_sent_with_a_barrier_in_one_write(reading: Link, paper: Paper) -> None:
+    reading.hear_flows(reply())
+    reading.synchronise([FLOW])
+    assert paper.written == [codec.change(FLOW) + codec.barrier(2)]
+    assert not reading.live
+
+
+def test_a_dswitch_is_live_once_it_confirms_what_was_sent(syncing: Link) -> None:
+    assert not syncing.hear_barrier(99)
+    assert syncing.session.state is State.SYNCING
+    assert syncing.hear_barrier(2)
+    assert syncing.live
+
+
+def test_a_barrier_before_there_was_any_confirms_nothing(link: Link) -> None:
+    assert not link.hear_barrier(0)
+
+
+def test_a_lost_connection_is_closed(syncing: Link) -> None:
+    syncing.lose()
+    assert syncing.session.state is State.CLOSED
+    with pytest.raises(OutOfTurn):
+        syncing.greet()
+
+
+def test_changes_go_out_in_order(link: Link, paper: Paper) -> None:
+    other = Flow(9, 100, Match(), (), FLOW.cookie)
+    link.send([FLOW, other])
+    assert paper.written == [codec.change(FLOW) + codec.change(other)]
+
+
+def test_a_batch_of_answers_is_one_write_flows_before_their_packets(link: Link, paper: Paper) -> None:
+    link.answer([([FLOW], [PACKET]), ([], []), ([], [PACKET])])
+    assert paper.written == [codec.change(FLOW) + codec.packet_out(PACKET) + codec.packet_out(PACKET)]
+
+
+def test_no_answer_is_no_write(link: Link, paper: Paper) -> None:
+    link.answer([([], [])])
+    assert paper.written == []
