@@ -53,23 +53,23 @@ class DoveApp(framework.RyuApp):
                 "REST", self._settings.rest_host, self._settings.rest_port, options, error
             ) from None
         Datapath.application = APPLICATION
-        Datapath.policy_requests = self._hear_requests
+        Datapath.ours = self._hear
         self._binder.start()
         return super().start()
 
     def stop(self) -> None:
         """End everything that :meth:`start` began; called by the framework."""
-        Datapath.policy_requests = None
+        Datapath.ours = None
         self._rest.stop()
         self._binder.stop()
         self._service.stop()
         self._store.close()
         super().stop()
 
-    def _hear_requests(self, datapath: Any, messages: list[bytes]) -> None:
+    def _hear(self, datapath: Any, messages: list[bytes]) -> None:
         link = _link(datapath)
         link.received += len(messages)
-        self._service.post(self._switches.hear_requests, link, messages)
+        self._service.post(self._switches.hear, link, messages)
 
     @framework.set_ev_cls(
         framework.ofp_event.EventOFPStateChange, [framework.MAIN_DISPATCHER, framework.DEAD_DISPATCHER]
@@ -80,22 +80,6 @@ class DoveApp(framework.RyuApp):
             self._service.post(self._switches.greet, _link(datapath), _ports(datapath))
         elif "dove_link" in vars(datapath):
             self._service.post(self._switches.lose, _link(datapath))
-
-    @framework.set_ev_cls(framework.ofp_event.EventOFPFlowStatsReply, framework.MAIN_DISPATCHER)
-    def _flows_reported(self, event: Any) -> None:
-        self._service.post(self._switches.hear_flows, _link(event.msg.datapath), bytes(event.msg.buf))
-
-    @framework.set_ev_cls(framework.ofp_event.EventOFPMeterConfigStatsReply, framework.MAIN_DISPATCHER)
-    def _meters_reported(self, event: Any) -> None:
-        self._service.post(self._switches.hear_meters, _link(event.msg.datapath), bytes(event.msg.buf))
-
-    @framework.set_ev_cls(framework.ofp_event.EventOFPFlowRemoved, framework.MAIN_DISPATCHER)
-    def _flow_ended(self, event: Any) -> None:
-        self._service.post(self._switches.hear_end, _link(event.msg.datapath), bytes(event.msg.buf))
-
-    @framework.set_ev_cls(framework.ofp_event.EventOFPBarrierReply, framework.MAIN_DISPATCHER)
-    def _barrier_passed(self, event: Any) -> None:
-        self._service.post(self._switches.hear_barrier, _link(event.msg.datapath), event.msg.xid)
 
     @framework.set_ev_cls(framework.ofp_event.EventOFPPortStateChange, framework.MAIN_DISPATCHER)
     def _ports_changed(self, event: Any) -> None:

@@ -10,6 +10,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import partial
 from typing import Protocol
 
@@ -18,7 +19,7 @@ from dove_ryu.consequences import Effects
 from dove_ryu.dps import Dps, Observation
 from dove_ryu.features import Answer
 from dove_ryu.model.entities import Learned, Location, dpid_text
-from dove_ryu.openflow.fields import APPLICATION, APPLICATION_MASK, Cookie
+from dove_ryu.openflow.fields import APPLICATION, APPLICATION_MASK
 from dove_ryu.openflow.flow import Flow, FlowChange, FlowDelete
 from dove_ryu.southbound import codec
 from dove_ryu.southbound.link import Link
@@ -39,6 +40,26 @@ class Listener(Protocol):
         """An endpoint's packet taught its addresses; once the world has them, *go_on* is to happen on this thread."""
 
 
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """How it stands with a dSwitch's OpenFlow connection, the last one where there is none now (F28).
+
+    :ivar since: when it came to the state that it is in; None where it has never been seen.
+    :ivar confirmed: the store's revision that the dSwitch is known to follow; None where it was never live.
+    :ivar lag: by how many revisions that is behind the world.
+    :ivar requests: policy requests that have come over the present connection.
+    :ivar outstanding: those of them that are not dealt with yet.
+    :ivar flow_changes: sent to it, over all its connections, for changes of the world.
+    """
+
+    since: datetime | None = None
+    confirmed: int | None = None
+    lag: int | None = None
+    requests: int = 0
+    outstanding: int = 0
+    flow_changes: int = 0
+
+
 @dataclass(slots=True)
 class Audit:
     """An audit whose dSwitch has not answered in full yet."""
@@ -53,20 +74,25 @@ class Switchboard:
 
     :ivar listener: is told what is to be recorded.
     :ivar sent: flow changes that followed a change of the world, by datapath id.
+    :ivar revision: of the store, that the world is at.
     """
 
     def __init__(self, dps: Dps) -> None:
         self.listener: Listener | None = None
         self._dps = dps
         self.sent: Counter[int] = Counter()
+        self.revision = 0
         self._links: dict[int, Link] = {}
         self._audits: dict[tuple[int, int], Audit] = {}
+        self._since: dict[int, datetime] = {}
+        self._confirmed: dict[int, int] = {}
 
     def carry_out(self, effects: Effects, revision: int | None = None) -> None:
         """Send flow changes to whom they concern, and count them.
 
         :param revision: of the store, which they follow.
         """
+        self.revision = self.revision if revision is None else revision
         for dpid, changes in effects.items():
             link = self._links.get(dpid)
             if link is not None:
@@ -77,15 +103,44 @@ class Switchboard:
         """The link of a dSwitch that is connected."""
         return self._links.get(dpid)
 
+    def connections(self) -> dict[int, Connection]:
+        """How it stands with every dSwitch that has ever connected."""
+        return {dpid: self._connection(dpid) for dpid in self._since}
+
+    def _connection(self, dpid: int) -> Connection:
+        link, confirmed = self._links.get(dpid), self._confirmed_by(dpid)
+        return Connection(
+            self._since[dpid],
+            confirmed,
+            None if confirmed is None else self.revision - confirmed,
+            0 if link is None else link.received,
+            0 if link is None else link.received - link.answered,
+            self.sent[dpid],
+        )
+
+    def _confirmed_by(self, dpid: int) -> int | None:
+        """The revision that a dSwitch follows or, until it is live again, followed when its last connection ended."""
+        link = self._links.get(dpid)
+        return link.confirmed(self.revision) if link is not None and link.live else self._confirmed.get(dpid)
+
+    def _end_of(self, dpid: int) -> None:
+        """A dSwitch's connection is about to end: what it has confirmed by now it goes on with."""
+        confirmed = self._confirmed_by(dpid)
+        if confirmed is not None:
+            self._confirmed[dpid] = confirmed
+
     def observe(self, dpid: int, **seen: str) -> None:
         """Note what is seen of a dSwitch's connections (:class:`Observation`)."""
         known = self._dps.observations.get(dpid, Observation())
+        if seen.get("openflow", known.openflow) != known.openflow:
+            self._since[dpid] = datetime.now(UTC)
         self._dps.observations[dpid] = replace(known, **seen)
 
     def greet(self, link: Link, ports: dict[str, int]) -> None:
         """A dSwitch's handshake is over."""
         if link.dpid in self._links:
             LOG.warning("dSwitch %s connects anew from %s", dpid_text(link.dpid), link.peer)
+            self._end_of(link.dpid)
         self._links[link.dpid] = link
         self._dps.disconnect(link.dpid)
         self._dps.world.ports[link.dpid] = ports
@@ -111,33 +166,18 @@ class Switchboard:
             return
         self._audits[dpid, link.ask_flows()] = Audit(done, repair)
 
-    def hear_flows(self, link: Link, message: bytes) -> None:
-        """A dSwitch has sent a part of the flows that it holds."""
-        pending = self._audits.get((link.dpid, codec.xid(message)))
-        if pending is not None:
-            self._hear_audited(link, message, pending)
-            return
-        try:
-            self._synchronise(link, link.hear_flows(message))
-        except codec.UnknownOnWire as error:
-            LOG.warning("dSwitch %s holds flows of another version, all are replaced: %s", dpid_text(link.dpid), error)
-            self._synchronise(link, [], FlowDelete(APPLICATION << 56, APPLICATION_MASK))
-
-    def hear_meters(self, link: Link, message: bytes) -> None:
-        """A dSwitch has sent a part of the meters that it holds."""
-        self._synchronise(link, link.hear_meters(message))
-
-    def _synchronise(self, link: Link, installed: list[Flow] | None, *first: FlowChange) -> None:
-        if installed is not None and self._links.get(link.dpid) is link:
-            ports = self._dps.world.ports.get(link.dpid, {})
-            link.synchronise([*first, *self._dps.connect(link.dpid, ports, installed)])
-            self.observe(link.dpid, openflow=link.session.state.value)
-
-    def hear_barrier(self, link: Link, xid: int) -> None:
-        """A dSwitch has carried out all that was sent before a barrier."""
-        if self._links.get(link.dpid) is link and link.hear_barrier(xid):
-            self.observe(link.dpid, openflow=link.session.state.value)
-            LOG.info("dSwitch %s is live", dpid_text(link.dpid))
+    def hear(self, link: Link, messages: list[bytes]) -> None:
+        """What a dSwitch says of our flows, and its policy requests: all of one read."""
+        requests = []
+        for message in messages:
+            kind = codec.kind(message)
+            if kind == codec.PACKET_IN:
+                requests.append(message)
+            elif self._links.get(link.dpid) is link:
+                self._hear_about_flows(link, kind, message)
+        if requests:
+            self._answer(link, requests)
+        link.answered += len(messages)
 
     def hear_ports(self, link: Link, ports: dict[str, int]) -> None:
         """A dSwitch's ports are now *ports*, numbers by name."""
@@ -146,38 +186,52 @@ class Switchboard:
 
     def lose(self, link: Link) -> None:
         """A dSwitch's connection is gone."""
+        if self._links.get(link.dpid) is link:
+            self._end_of(link.dpid)
         link.lose()
         for key in [key for key in self._audits if key[0] == link.dpid]:
             self._audits.pop(key).done(None)
         if self._links.get(link.dpid) is link:
             del self._links[link.dpid]
             self.carry_out(self._dps.lose(link.dpid))
-            self.observe(link.dpid, openflow="down", peer="")
+            self.observe(link.dpid, openflow="stale", peer="")
             LOG.warning("dSwitch %s is no longer connected", dpid_text(link.dpid))
 
-    def hear_requests(self, link: Link, messages: list[bytes]) -> None:
-        """All the policy requests of one read."""
-        answers: list[Answer] = []
-        for message in messages:
-            try:
-                answers.append(self._dps.packet_in(link.dpid, codec.read_packet_in(message)))
-            except codec.UnknownOnWire as error:
-                LOG.warning("dSwitch %s: %s", dpid_text(link.dpid), error)
-        link.answer((answer.flows, answer.packets) for answer in answers if answer.learned is None)
-        link.answered += len(messages)
-        for answer in answers:
-            self.carry_out({dpid: list(flows) for dpid, flows in answer.elsewhere})
-            if self.listener is not None:
-                _tell(self.listener, link, answer)
+    def _hear_about_flows(self, link: Link, kind: int, message: bytes) -> None:
+        if kind == codec.BARRIER_REPLY:
+            self._hear_barrier(link, codec.xid(message))
+        elif kind == codec.FLOW_REMOVED:
+            self._hear_end(link, message)
+        elif codec.is_about_meters(message):
+            self._synchronise(link, link.hear_meters(message))
+        elif (pending := self._audits.get((link.dpid, codec.xid(message)))) is not None:
+            self._hear_audited(link, message, pending)
+        else:
+            self._hear_flows(link, message)
 
-    def hear_end(self, link: Link, message: bytes) -> None:
-        """A flow of a dSwitch has ended."""
+    def _hear_flows(self, link: Link, message: bytes) -> None:
         try:
-            end = codec.read_flow_end(message)
-        except codec.UnknownOnWire:
-            return  # not ours
-        if self._links.get(link.dpid) is link and Cookie.parse(end.flow.cookie) is not None:
-            link.send(self._dps.hear_end(link.dpid, end))
+            self._synchronise(link, link.hear_flows(message))
+        except codec.UnknownOnWire as error:
+            LOG.warning("dSwitch %s holds flows of another version, all are replaced: %s", dpid_text(link.dpid), error)
+            self._synchronise(link, [], FlowDelete(APPLICATION << 56, APPLICATION_MASK))
+
+    def _synchronise(self, link: Link, installed: list[Flow] | None, *first: FlowChange) -> None:
+        if installed is not None:
+            ports = self._dps.world.ports.get(link.dpid, {})
+            link.synchronise([*first, *self._dps.connect(link.dpid, ports, installed)])
+            self.observe(link.dpid, openflow=link.session.state.value)
+
+    def _hear_barrier(self, link: Link, xid: int) -> None:
+        if link.hear_barrier(xid):
+            self.observe(link.dpid, openflow=link.session.state.value)
+            LOG.info("dSwitch %s is live", dpid_text(link.dpid))
+
+    def _hear_end(self, link: Link, message: bytes) -> None:
+        try:
+            link.send(self._dps.hear_end(link.dpid, codec.read_flow_end(message)))
+        except codec.UnknownOnWire as error:
+            LOG.warning("dSwitch %s: %s", dpid_text(link.dpid), error)
 
     def _hear_audited(self, link: Link, message: bytes, pending: Audit) -> None:
         pending.held += codec.read_any_flows(message)
@@ -188,6 +242,19 @@ class Switchboard:
         if pending.repair:
             link.send(finding.remedy for finding in findings)
         pending.done(findings)
+
+    def _answer(self, link: Link, messages: list[bytes]) -> None:
+        answers: list[Answer] = []
+        for message in messages:
+            try:
+                answers.append(self._dps.packet_in(link.dpid, codec.read_packet_in(message)))
+            except codec.UnknownOnWire as error:
+                LOG.warning("dSwitch %s: %s", dpid_text(link.dpid), error)
+        link.answer((answer.flows, answer.packets) for answer in answers if answer.learned is None)
+        for answer in answers:
+            self.carry_out({dpid: list(flows) for dpid, flows in answer.elsewhere})
+            if self.listener is not None:
+                _tell(self.listener, link, answer)
 
 
 def _tell(listener: Listener, link: Link, answer: Answer) -> None:

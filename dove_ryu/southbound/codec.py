@@ -38,7 +38,7 @@ from dove_ryu.openflow.oxm import Field
 VERSION = 4
 FLOW_MOD, PACKET_OUT, MULTIPART_REQUEST, BARRIER_REQUEST = 14, 13, 18, 20
 _FLOW_STATISTICS, _METER_CONFIGURATION = 1, 10
-METER_MOD = 29
+METER_MOD, PACKET_IN, FLOW_REMOVED, BARRIER_REPLY = 29, 10, 11, 21
 _MODIFY_METER, _PACKETS_PER_SECOND, _BURST, _DROP_BAND = 1, 2, 4, 1
 _ADD, _DELETE, _DELETE_STRICT = 0, 3, 4
 _ALL_TABLES, _ANY, _NO_BUFFER = 0xFF, 0xFFFFFFFF, 0xFFFFFFFF
@@ -225,6 +225,16 @@ def _pipeline_fields(data: bytes, offset: int) -> tuple[dict[Field, int], int]:
 def more_follows(data: bytes) -> bool:
     """Whether a multipart reply is not the last of its answer."""
     return bool(int.from_bytes(data[10:12], "big") & 1)
+
+
+def kind(data: bytes) -> int:
+    """A message's type."""
+    return data[1]
+
+
+def is_about_meters(data: bytes) -> bool:
+    """Whether a multipart reply tells meters."""
+    return int.from_bytes(data[8:10], "big") == _METER_CONFIGURATION
 
 
 def xid(data: bytes) -> int:

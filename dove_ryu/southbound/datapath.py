@@ -3,11 +3,12 @@
 A policy request is a packet-in whose cookie starts with our application number. Taking each one through the
 framework (parse into objects, make an event, queue it, wake the application) costs some 400 microseconds; the
 socket could deliver a hundred in that time. So the connection here reads as much as the kernel has, cuts it at the
-OpenFlow lengths, and hands all policy requests of one read over in *one* call, as the bytes they came in. The answer is
+OpenFlow lengths, and hands all that is ours in one read over in *one* call, as the bytes they came in: policy requests,
+and what the switch says of our flows. The answer is
 written the same way. Every other message goes the framework's ordinary way, so that applications named beside
 ours see the events they know.
 
-    socket -> receive buffer -> split -> policy requests (bytes) -> policy_requests(datapath, [...]) -> write
+    socket -> receive buffer -> split -> ours (bytes) -> ours(datapath, [...]) -> write
                                       -> everything else         -> parse, events, handlers         -> send_msg
 
 One thread of the hub reads the socket and waits for it; it is the only one that ever waits. Whoever wants to send
@@ -39,12 +40,17 @@ LOG = logging.getLogger(__name__)
 HEADER = struct.Struct("!BBHI")  # version, type, length, xid
 OPENFLOW_1_3 = 4
 PACKET_IN = 10
-PACKET_IN_COOKIE = 16  # offset: header 8, buffer_id 4, total_len 2, reason 1, table_id 1
+MARKED = {  # where a message says whose it is, by its type
+    PACKET_IN: 16,  # the cookie, after the header 8, buffer_id 4, total_len 2, reason 1 and table_id 1
+    11: 8,  # flow removed: the cookie
+    19: 4,  # multipart reply, barrier reply: the xid
+    21: 4,
+}
 
 RECEIVE_BUFFER = 256 * 1024  # one read of the kernel; an OpenFlow message has at most 64 KiB
 HIGH_WATER = 1024 * 1024
 OUTPUT_LIMIT = 16 * 1024 * 1024
-EARLY_REQUESTS = 1024  # policy requests kept while the handshake is not over
+EARLY_REQUESTS = 1024  # policy messages of ours kept while the handshake is not over
 READS_IN_A_ROW = 32  # then the other connections of a cooperative hub have their turn
 
 
@@ -71,13 +77,14 @@ def split(buffer: memoryview) -> tuple[list[bytes], int]:
     return messages, start
 
 
-def is_policy_request(message: bytes, application: int | None) -> bool:
-    """Is it an OpenFlow 1.3 packet-in whose cookie's first byte is `application`? None: nothing is."""
+def is_ours(message: bytes, application: int | None) -> bool:
+    """Is it an OpenFlow 1.3 message about our flows, or an answer to a request of ours? None: nothing is.
+
+    The first byte of the cookie, or of the xid that an answer repeats, is then `application`.
+    """
+    marked = MARKED.get(message[1])
     return (
-        len(message) > PACKET_IN_COOKIE
-        and message[PACKET_IN_COOKIE] == application
-        and message[1] == PACKET_IN
-        and message[0] == OPENFLOW_1_3
+        marked is not None and len(message) > marked and message[marked] == application and message[0] == OPENFLOW_1_3
     )
 
 
@@ -85,10 +92,10 @@ class Datapath(framework.Datapath):
     """The framework's Datapath with our own input and output; its interface for applications is unchanged."""
 
     application: ClassVar[int | None] = None
-    """The first byte of our cookies; None: no packet-in is ours, all go the ordinary way."""
+    """The first byte of our cookies and xids; None: nothing is ours, all goes the ordinary way."""
 
-    policy_requests: ClassVar[Callable[[Datapath, list[bytes]], None] | None] = None
-    """Takes all policy requests of one read. It runs on the connection's thread, must not block, and answers
+    ours: ClassVar[Callable[[Datapath, list[bytes]], None] | None] = None
+    """Takes all messages of one read that are ours. It runs on the connection's thread, must not block, and answers
     with `write`, best once. An exception in it is logged and costs these requests, not the connection."""
 
     live: ClassVar[set[Datapath]] = set()
@@ -309,7 +316,7 @@ class Datapath(framework.Datapath):
         application = self.application
         ordinary = []
         for message in messages:
-            if is_policy_request(message, application):
+            if is_ours(message, application):
                 self._early.append(message)
             else:
                 ordinary.append(message)
@@ -323,13 +330,13 @@ class Datapath(framework.Datapath):
             del self._early[EARLY_REQUESTS:]
             return
         requests, self._early = self._early, []
-        hook = type(self).policy_requests  # by the class: an instance would bind a plain function to itself
+        hook = type(self).ours  # by the class: an instance would bind a plain function to itself
         if not requests or hook is None:
             return
         try:
             hook(self, requests)
         except Exception:
-            LOG.exception("%s: %d policy requests are not answered", self, len(requests))
+            LOG.exception("%s: %d messages are lost", self, len(requests))
 
     def _dispatch(self, message: bytes) -> None:
         """The framework's ordinary way: parse, tell the observers, run the handshake's handlers in this thread."""

@@ -38,7 +38,7 @@ class Wire(Protocol):
 class Link:
     """One connection of one dSwitch.  Only the DPS's thread uses it, but for :attr:`received`.
 
-    :ivar received: policy requests that have come over it.
+    :ivar received: policy requests, and messages about our flows, that have come over it.
     :ivar answered: how many of them have been dealt with.
     """
 
@@ -49,7 +49,7 @@ class Link:
         self._wire = wire
         self.received = 0
         self.answered = 0
-        self._xids = itertools.count(1)
+        self._xids = itertools.count(APPLICATION << 24)
         self._flows: list[Flow] = []
         self._meters: list[Meter] = []
         self._awaited = {Part.FLOWS, Part.METERS}

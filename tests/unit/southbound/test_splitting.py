@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dove_ryu.southbound.datapath import HangUp, is_policy_request, split
+from dove_ryu.southbound.datapath import HangUp, is_ours, split
 
 messages = st.lists(
     st.builds(
@@ -43,10 +43,10 @@ def packet_in(version: int = 4, kind: int = 10, cookie: int = 0xD0 << 56 | 5) ->
 
 
 def test_policy_request_is_a_packet_in_with_our_cookie() -> None:
-    assert is_policy_request(packet_in(), 0xD0)
-    assert not is_policy_request(packet_in(), 0xD1)
-    assert not is_policy_request(packet_in(), None)
-    assert not is_policy_request(packet_in(kind=11), 0xD0)
-    assert not is_policy_request(packet_in(version=6), 0xD0)
-    assert not is_policy_request(packet_in()[:16], 0xD0)
-    assert not is_policy_request(packet_in(cookie=0xFFFF_FFFF_FFFF_FFFF), 0xD0)
+    assert is_ours(packet_in(), 0xD0)
+    assert not is_ours(packet_in(), 0xD1)
+    assert not is_ours(packet_in(), None)
+    assert not is_ours(packet_in(kind=11), 0xD0)
+    assert not is_ours(packet_in(version=6), 0xD0)
+    assert not is_ours(packet_in()[:16], 0xD0)
+    assert not is_ours(packet_in(cookie=0xFFFF_FFFF_FFFF_FFFF), 0xD0)

@@ -11,7 +11,7 @@ class FastLane(framework.RyuApp):
 
     def start(self):
         Datapath.application = 0xD0
-        Datapath.policy_requests = self.answer
+        Datapath.ours = self.answer
         super().start()
 
     def answer(self, datapath, requests):
