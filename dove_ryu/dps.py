@@ -148,7 +148,7 @@ class Dps:
     def packet_in(self, dpid: int, packet_in: PacketIn) -> Answer:
         """The answer to a packet that came up from a dSwitch."""
         tables = self.world.network_of_vni(packet_in.read(VNI))
-        if tables is None:
+        if tables is None or len(packet_in.data) < packet.ETHERNET_HEADER:
             return Answer()
         destination = _destination(packet_in)
         if destination is not None:

@@ -40,7 +40,7 @@ class SourceGuard(Feature):
         if packet_in.table != SOURCE_GUARD.number:
             return None
         endpoint = tables.endpoint_of_number(packet_in.read(SOURCE_ENDPOINT))
-        if endpoint is None or not packet.eth_type(packet_in.data):
+        if endpoint is None:
             return Answer()
         going_on = (packet_in.resume(NEIGHBOUR.number),)
         if _is_own(endpoint, packet_in.data):

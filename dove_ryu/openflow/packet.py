@@ -11,13 +11,14 @@ import struct
 
 from dove_ryu.openflow import oxm
 
-_ETHERNET = 14
+ETHERNET_HEADER = 14
+"""Bytes before the payload; a frame that has fewer has no addresses."""
 _NEIGHBOUR_SOLICITATION_TARGET = slice(62, 78)
 
 
 def eth_type(frame: bytes) -> int:
     """The Ethernet type; 0 where the frame is too short to have one."""
-    return int.from_bytes(frame[12:14], "big") if len(frame) >= _ETHERNET else 0
+    return int.from_bytes(frame[12:14], "big") if len(frame) >= ETHERNET_HEADER else 0
 
 
 def eth_destination(frame: bytes) -> str:
@@ -89,8 +90,8 @@ def _ip_packet(frame: bytes) -> bytes:
     """The IP packet in a frame, without the padding behind it; empty where there is none."""
     kind = eth_type(frame)
     if kind == oxm.IPV4:
-        return frame[_ETHERNET : _ETHERNET + int.from_bytes(frame[16:18], "big")]
-    return frame[_ETHERNET : _ETHERNET + 40 + int.from_bytes(frame[18:20], "big")] if kind == oxm.IPV6 else b""
+        return frame[ETHERNET_HEADER : ETHERNET_HEADER + int.from_bytes(frame[16:18], "big")]
+    return frame[ETHERNET_HEADER : ETHERNET_HEADER + 40 + int.from_bytes(frame[18:20], "big")] if kind == oxm.IPV6 else b""
 
 
 def _is_later_fragment(frame: bytes) -> bool:
@@ -100,7 +101,7 @@ def _is_later_fragment(frame: bytes) -> bool:
 def _is_icmp_error(frame: bytes) -> bool:
     if eth_type(frame) == oxm.IPV6:
         return frame[20:21] == bytes([oxm.ICMPV6]) and frame[54:55] < b"\x80"
-    offset = _ETHERNET + (frame[_ETHERNET] & 0x0F) * 4
+    offset = ETHERNET_HEADER + (frame[ETHERNET_HEADER] & 0x0F) * 4
     return frame[23:24] == bytes([oxm.ICMP]) and frame[offset : offset + 1] not in (b"\x08", b"\x00", b"\x0d")
 
 
