@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dove_ryu.openflow import oxm
 from dove_ryu.openflow.fields import (
@@ -66,6 +66,8 @@ class Table:
     :ivar writes: fields that its flows may set.
     :ivar leads_to: names of the tables a packet may go to, all of them later; on a miss that goes on, the last of them.
     :ivar answers: whether its flows may send a packet back to where it came from or out of a port.
+    :ivar matchable: the fields of *matches* with what they require.
+    :ivar writable: the fields of *writes*.
     """
 
     number: int
@@ -76,6 +78,12 @@ class Table:
     leads_to: tuple[str, ...]
     miss: Miss
     answers: bool
+    matchable: frozenset[Field] = field(init=False, repr=False)
+    writable: frozenset[Field] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "matchable", _closure(self.matches))
+        object.__setattr__(self, "writable", _holders(self.writes))
 
     def flow(
         self,
@@ -97,9 +105,8 @@ class Table:
         return made
 
     def _check_match(self, where: Match) -> None:
-        allowed = _closure(self.matches)
         for term in reversed(where.terms):  # a prerequisite, which nobody wrote, is blamed last
-            if term.field not in allowed:
+            if term.field not in self.matchable:
                 raise IllegalFlow(f"table {self.name} may not match {term.field.name}")
 
     def _check_action(self, action: Action) -> None:
@@ -108,7 +115,7 @@ class Table:
                 raise IllegalFlow(f"table {self.name} does not lead to {TABLES[action.table].name}")
         elif isinstance(action, SetField | Move):
             written = _written(action)
-            if written not in _holders(self.writes):
+            if written not in self.writable:
                 raise IllegalFlow(f"table {self.name} may not write {written.name}")
         elif not self.answers and not isinstance(action, ToController):
             raise IllegalFlow(f"table {self.name} may not do {action}")

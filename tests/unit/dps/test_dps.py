@@ -1,4 +1,4 @@
-"""What the DPS says to whom: numbers in cookies, time-outs, invalidations for those who need them, and nothing to noise."""
+"""What the DPS says to whom: numbers in cookies, time-outs, invalidations for those concerned, nothing to noise."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from dove_ryu.openflow import oxm
 from dove_ryu.openflow.fields import SOURCE_DOMAIN, VNI, Cookie, Kind
 from dove_ryu.openflow.flow import Flow, FlowDelete, PacketIn
 from dove_ryu.openflow.pipeline import CLASSIFY, LOCATION, NEIGHBOUR, POLICY, ROUTER, SOURCE_GUARD, TABLES
+from tests.pipeline.frames import arp_request, icmp_echo, icmpv6_echo, neighbour_solicitation
 
-from ...pipeline.frames import arp_request, icmp_echo, icmpv6_echo, neighbour_solicitation
 from .oracle import Ping, Question
 from .pipeline import Fabric
+from .scenario import fabric_of
 from .states import usual
-from .test_delivery import fabric_of
 from .wire import answer, frame, seen
 
 PORTS = {"dove-geneve": 10, "dove-vxlan": 11, "p1": 1, "p2": 2}
@@ -183,6 +183,11 @@ def test_who_hosts_the_network_no_longer_forgets_it(fabric: Fabric) -> None:
     assert [delivery.dpid for delivery in fabric.send(3, "p1", frame(PING))] == [2]
     fabric.apply([Change.put(replace(RED_TO_BLUE, actions=("deny",), tracking=8)), Change.put(A_AT_1)])
     assert not arrives(fabric)
+
+
+def test_what_changes_while_a_network_is_not_there_is_told_to_nobody(fabric: Fabric) -> None:
+    fabric.apply([Change.gone(NETWORK)])
+    assert fabric.dps.apply([Change.put(replace(RED_TO_BLUE, tracking=8)), Change.gone(A_AT_1)]) == {}
 
 
 def test_what_changes_nothing_is_told_to_nobody(fabric: Fabric) -> None:

@@ -12,18 +12,18 @@ from dove_ryu.openflow import oxm
 from dove_ryu.openflow.fields import SOURCE_ENDPOINT
 from dove_ryu.openflow.flow import PacketIn
 from dove_ryu.openflow.pipeline import LOCATION, SOURCE_GUARD
+from tests.pipeline.frames import arp_request, icmp_echo, icmpv6_echo
 
-from ...pipeline.frames import arp_request, icmp_echo, icmpv6_echo
 from .small import (
-    A,
     A_HERE,
-    B,
     B_HERE,
     BLUE,
     EVERYTHING,
     HERE,
     NETWORK,
     RED,
+    A,
+    B,
     golden,
     lines,
     standing,
