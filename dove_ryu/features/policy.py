@@ -1,4 +1,4 @@
-"""The policy half of the policy cache: allow or deny, with the policy's own time-out and tracking number (F1, F21, F32)."""
+"""The policy half of the policy cache: allow or deny, with the policy's time-out and tracking number (F1, F21, F32)."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class PolicyCache(Feature):
         yield POLICY.flow(100, terms, actions, Cookie(Kind.POLICY, number, tracking), reply.expiry)
 
     def stale(self, tables: NetworkTables, fact: Fact) -> Iterable[FlowDelete]:
-        """Entries of a policy that changed or whose action did, and those of its pair when it is the first to govern it."""
+        """Entries of a policy that changed or whose action did, and of its pair when it is the first to govern it."""
         match fact.either:
             case Policy() as policy:
                 for side in (fact.before, fact.after):

@@ -1,7 +1,7 @@
 """What the DPS reads from a frame that came up with a policy request, and the one packet that it writes itself.
 
-Only addresses are read, at their fixed offsets; a frame that is too short or of another kind has none.  The time-exceeded
-message of the virtual router follows RFC 792 and RFC 4443, section 3.3.
+Only addresses are read, at their fixed offsets; a frame that is too short or of another kind has none.  The
+time-exceeded message of the virtual router follows RFC 792 and RFC 4443, section 3.3.
 """
 
 from __future__ import annotations
@@ -88,10 +88,8 @@ def time_exceeded(frame: bytes, router_mac: str, router_ip: str) -> bytes | None
 
 def _ip_packet(frame: bytes) -> bytes:
     """The IP packet in a frame, without the padding behind it; empty where there is none."""
-    kind = eth_type(frame)
-    if kind == oxm.IPV4:
-        return frame[ETHERNET_HEADER : ETHERNET_HEADER + int.from_bytes(frame[16:18], "big")]
-    return frame[ETHERNET_HEADER : ETHERNET_HEADER + 40 + int.from_bytes(frame[18:20], "big")] if kind == oxm.IPV6 else b""
+    lengths = {oxm.IPV4: int.from_bytes(frame[16:18], "big"), oxm.IPV6: 40 + int.from_bytes(frame[18:20], "big")}
+    return frame[ETHERNET_HEADER : ETHERNET_HEADER + lengths.get(eth_type(frame), 0)]
 
 
 def _is_later_fragment(frame: bytes) -> bool:

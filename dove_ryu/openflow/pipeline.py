@@ -1,8 +1,8 @@
 """The pipeline: every table, declared once, in order.
 
-A declaration says what the table is for, what its flows may match, what they may write, where a packet may go from it and
-what happens on a miss.  Numbers follow from the order.  :meth:`Table.flow` is the only way to make a flow for a table, and
-it refuses what the declaration does not allow, so an illegal flow dies in a unit test and not in a switch.
+A declaration says what the table is for, what its flows may match, what they may write, where a packet may go from it
+and what happens on a miss.  Numbers follow from the order.  :meth:`Table.flow` is the only way to make a flow for a
+table, and it refuses what the declaration does not allow, so an illegal flow dies in a unit test and not in a switch.
 
 ``python -m dove_ryu.openflow.pipeline`` prints the manual's page of the tables.
 """
@@ -198,7 +198,7 @@ SOURCE_GUARD = _table(
 )
 NEIGHBOUR = _table(
     "NEIGHBOUR",
-    "Answers ARP requests and neighbour solicitations here, as far as policy lets the asker know; asks the DPS for others.",
+    "Answers ARP requests and neighbour solicitations as far as policy lets the asker know; asks the DPS for others.",
     matches=(
         VNI,
         SOURCE_DOMAIN,
@@ -249,7 +249,7 @@ GROUPCAST = _table(
 )
 ROUTER = _table(
     "ROUTER",
-    "The distributed virtual router: answers pings to it, ends packets whose TTL is used up, takes a hop off the others.",
+    "The distributed virtual router: answers pings, ends packets whose TTL is used up, takes a hop off the others.",
     matches=(VNI, oxm.ETH_DST, oxm.IPV4_DST, oxm.IPV6_DST, oxm.IP_TTL, oxm.ICMP_TYPE, oxm.ICMPV6_TYPE),
     writes=(BY_ADDRESS, *_ADDRESSES, oxm.IP_TTL, oxm.ICMP_TYPE, oxm.ICMPV6_TYPE),
     leads_to=("LOCATION",),

@@ -18,7 +18,7 @@ from .pipeline import Delivery, Fabric
 from .states import Content, Slot, State, entities, oracle_of, ports, teaches
 from .wire import answer, frame, seen
 
-EXAMPLES = int(os.environ.get("DOVE_EXAMPLES", "30"))
+EXAMPLES = int(os.environ.get("DOVE_EXAMPLES", "20"))
 """How many worlds each random test sees; some thousands are worth a night."""
 
 patient = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
