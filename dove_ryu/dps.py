@@ -22,7 +22,7 @@ from dove_ryu.features.policy import PolicyCache
 from dove_ryu.features.router import Router
 from dove_ryu.features.source_guard import SourceGuard
 from dove_ryu.features.unicast import Unicast
-from dove_ryu.model.entities import Appliance, DSwitch, VirtualNetwork
+from dove_ryu.model.entities import Appliance, DSwitch, Endpoint, Location, Policy, PolicyAction, VirtualNetwork
 from dove_ryu.model.resolution import Outcome, PolicyRequest, resolve
 from dove_ryu.model.world import Change, Fact, NetworkTables, World
 from dove_ryu.openflow import packet
@@ -141,6 +141,9 @@ class Dps:
                 continue
             tables = self.world.tables.get(change.network)
             before = set() if tables is None else tables.hosts()
+            if tables is not None and change.kind is Endpoint and change.name in tables.locations:
+                # To declare what was learned changes no address, and so no fact, but ends the learning.
+                touched.scopes.add((tables.locations[change.name].dpid, tables.name))
             for fact in self.world.apply(change):
                 self._touch(touched, fact, tables or self.world.tables.get(change.network), before)
         return self._carry_out(touched)
@@ -176,7 +179,7 @@ class Dps:
             self._touch_dswitch(touched, fact, entity.dpid)
         elif tables is not None and not isinstance(entity, Appliance):
             after = tables.hosts()
-            touched.scopes.update((dpid, tables.name) for dpid in before | after)
+            touched.scopes.update((dpid, tables.name) for dpid in _built_on(fact, tables, before | after))
             self._forget(touched, tables, fact, before | after)
             if tables.network is not None:
                 _delete(touched, before - after, _forget_network(tables.network))
@@ -222,6 +225,19 @@ class Dps:
                 changes = self._standing.renew(dpid, (scope for where, scope in touched.scopes if where == dpid))
                 effects[dpid] = [*changes, *touched.stale.get(dpid, ())]
         return {dpid: changes for dpid, changes in effects.items() if changes}
+
+
+def _built_on(fact: Fact, tables: NetworkTables, hosts: set[int]) -> set[int]:
+    """The dSwitches, of all *hosts* of a network, whose standing flows a fact of the network can change."""
+    match fact.either:
+        case Policy() | PolicyAction():
+            return set()
+        case Endpoint(name=name):
+            return {tables.locations[name].dpid} if name in tables.locations else set()
+        case Location():
+            return {side.dpid for side in (fact.before, fact.after) if isinstance(side, Location)}
+        case _:
+            return hosts
 
 
 def _forget_network(network: VirtualNetwork) -> FlowDelete:

@@ -19,6 +19,7 @@ from dove_ryu.model.entities import (
     Endpoint,
     Entity,
     Gateway,
+    Learned,
     Location,
     Policy,
     PolicyDomain,
@@ -34,7 +35,7 @@ from tests.pipeline.frames import arp_request, icmp_echo, icmpv6_echo, neighbour
 
 from .oracle import Ping, Question
 from .pipeline import Fabric
-from .scenario import fabric_of
+from .scenario import fabric_of, holds_standing_flows
 from .states import usual
 from .wire import answer, frame, seen
 
@@ -148,6 +149,16 @@ def test_requests_are_counted_by_their_outcome(fabric: Fabric) -> None:
     fabric.apply([Change.gone(RED_TO_BLUE), Change.put(B_AT_2)])
     arrives(fabric)
     assert fabric.dps.requests == dict.fromkeys(Outcome, 1)
+
+
+def test_declaring_what_was_learned_ends_the_learning(fabric: Fabric) -> None:
+    """The endpoint's addresses stay the same, but what it forges is no longer reported."""
+    fabric.apply([Change.put(replace(A, ips=())), Change.put(Learned("n", "a", (), A.ips))])
+    forged = replace(PING, ip="10.0.0.66")
+    assert fabric.send(1, "p1", frame(forged)) != []
+    fabric.apply([Change.put(A)])
+    holds_standing_flows(fabric)
+    assert fabric.send(1, "p1", frame(forged)) == []
 
 
 # Who is told.
