@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from dove_ryu.features import Feature
-from dove_ryu.model.entities import Appliance, DSwitch, Location, VirtualNetwork
+from dove_ryu.model.entities import Appliance, DSwitch, Endpoint, Location, Policy, PolicyAction, VirtualNetwork
 from dove_ryu.model.world import Fact, NetworkTables, World
 from dove_ryu.openflow.fields import CACHED_COOKIE, CACHED_MASK, VNI
 from dove_ryu.openflow.flow import Flow, FlowChange, FlowDelete, match
@@ -73,7 +73,7 @@ class Consequences:
 
     def _touch_network(self, fact: Fact, tables: NetworkTables, hosts: set[int]) -> None:
         after = tables.hosts()
-        self.renew(hosts | after, tables.name)
+        self.renew(_built_on(fact, tables, hosts | after), tables.name)
         self.forget_fact(self._affected(fact, tables, hosts | after), tables, fact)
         if tables.network is not None:
             self.forget(hosts - after, _whole_network(tables.network))
@@ -122,6 +122,19 @@ class Consequences:
         elif tables.network is not None:
             for feature in self._features:
                 yield from feature.stale(tables, fact)
+
+
+def _built_on(fact: Fact, tables: NetworkTables, hosts: set[int]) -> Iterable[int]:
+    """The dSwitches, of all *hosts* of a network, whose standing flows a fact of the network can change."""
+    match fact.either:
+        case Policy() | PolicyAction():
+            return ()
+        case Endpoint(name=name):
+            return tables.locations[name].dpids if name in tables.locations else ()
+        case Location():
+            return {dpid for side in (fact.before, fact.after) if isinstance(side, Location) for dpid in side.dpids}
+        case _:
+            return hosts
 
 
 def _whole_network(network: VirtualNetwork) -> FlowDelete:

@@ -140,6 +140,9 @@ class Dps:
                 continue
             tables = self.world.tables.get(change.network)
             hosts = set() if tables is None else tables.hosts()
+            if tables is not None and change.kind is Endpoint and change.name in tables.locations:
+                # To declare what was learned changes no address, and so no fact, but ends the learning.
+                work.renew(tables.locations[change.name].dpids, tables.name)
             for fact in self.world.apply(change):
                 work.touch(fact, tables or self.world.tables.get(change.network), hosts)
         for dpid, numbers in work.departures.items():
@@ -149,7 +152,7 @@ class Dps:
     def packet_in(self, dpid: int, packet_in: PacketIn) -> Answer:
         """The answer to a packet that came up from a dSwitch."""
         tables = self.world.network_of_vni(packet_in.read(VNI))
-        if tables is None:
+        if tables is None or len(packet_in.data) < packet.ETHERNET_HEADER:
             return Answer()
         destination = _destination(packet_in)
         if destination is not None:

@@ -12,9 +12,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import select
 import shlex
+import signal
 import sys
-import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -120,12 +121,21 @@ def _flows(servers: Mapping[str, Hypervisor]) -> tuple[dict[str, Counter[str]], 
 
 
 def explore(page: Page, figure: Figure4) -> None:
-    """Say how to look around, and stay until Ctrl-C."""
+    """Say how to look around, and stay until Ctrl-C or until the terminal is gone."""
     with figure.dps.published() as url, contextlib.suppress(KeyboardInterrupt):
         for line in _hints(figure, url):
             page.say(line)
-        threading.Event().wait()
+        _await_hangup()
+        sys.exit(128 + signal.SIGHUP)
     page.say("\nTaking everything down.")
+
+
+def _await_hangup() -> None:
+    """Of a terminal that closes, only the first process in it is told by SIGHUP. That may be make, which keeps it to
+    itself."""
+    terminal = select.poll()
+    terminal.register(sys.stdin, 0)  # nothing is asked for, and a hang-up is reported unasked
+    terminal.poll()
 
 
 def _hints(figure: Figure4, url: str) -> Iterator[str]:

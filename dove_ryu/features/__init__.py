@@ -1,8 +1,8 @@
 """One module a feature: the flows that it installs and the packets that it answers.
 
-A feature is a set of pure functions over the world.  It gives standing flows for what a dSwitch hosts, turns a policy reply
-into cached flows, and says which cached flows a changed fact makes stale.  Features never import each other; what they have
-in common is declared here.
+A feature is a set of pure functions over the world.  It gives standing flows for what a dSwitch hosts, turns a policy
+reply into cached flows, and says which cached flows a changed fact makes stale.  Features never import each other;
+what they have in common is declared here.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whose packet is it?  From the port to network, domain and endpoint; from the tunnel identifier to the network (F11)."""
+"""Whose packet is it?  From the port to network, domain and endpoint; from the tunnel to the network (F11)."""
 
 from __future__ import annotations
 

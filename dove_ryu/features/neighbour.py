@@ -1,8 +1,8 @@
 """ARP and neighbour discovery answered at the dSwitch, subject to policy (F14, F25).
 
 The virtual router's addresses are answered by standing flows, those of endpoints by cached ones that a policy request
-brings: who may not reach an address cannot resolve it.  No request, reply, solicitation or advertisement goes any further.
-An advertisement takes two tables, because its link-layer option exists only once the packet is one.
+brings: who may not reach an address cannot resolve it.  No request, reply, solicitation or advertisement goes any
+further. An advertisement takes two tables, because its link-layer option exists only once the packet is one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The policy half of the policy cache: allow or deny, with the policy's own time-out and tracking number (F1, F21, F32)."""
+"""The policy half of the policy cache: allow or deny, with the policy's time-out and tracking number (F1, F21, F32)."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class PolicyCache(Feature):
         return None if source is None or destination is None else _entry(tables, source, destination)
 
     def stale(self, tables: NetworkTables, fact: Fact) -> Iterable[FlowDelete]:
-        """Entries of a policy that changed or whose action did, and those of its pair when it is the first to govern it."""
+        """Entries of a policy that changed or whose action did, and of its pair when it is the first to govern it."""
         match fact.either:
             case Policy() as policy:
                 for side in (fact.before, fact.after):

@@ -1,8 +1,8 @@
 """An endpoint sends from its own MAC and IP addresses only (X6), and may teach those that nobody declared (F24).
 
-Where an endpoint's entry leaves its addresses open, the first packet from a new one comes up as an address report: the DPS
-learns the address unless another endpoint of the network has it.  An endpoint whose addresses are all declared reports
-nothing; what it forges is dropped and counted at its own flow.
+Where an endpoint's entry leaves its addresses open, the first packet from a new one comes up as an address report:
+the DPS learns the address unless another endpoint of the network has it.  An endpoint whose addresses are all
+declared reports nothing; what it forges is dropped and counted at its own flow.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class SourceGuard(Feature):
         if packet_in.table != SOURCE_GUARD.number:
             return None
         endpoint = tables.endpoint_of_number(packet_in.read(SOURCE_ENDPOINT))
-        if endpoint is None or not packet.eth_type(packet_in.data):
+        if endpoint is None:
             return Answer()
         cookie = Cookie.parse(packet_in.cookie)
         if cookie is not None and cookie.kind is Kind.ENDPOINT:

@@ -1,8 +1,8 @@
 """What each register bit and each cookie bit means, named once.
 
-A packet carries the DPS's knowledge about it through the tables in metadata and registers; a flow carries in its cookie
-whose it is.  Two names for one bit would be a silent leak between networks, so an overlap is refused when this module is
-imported.
+A packet carries the DPS's knowledge about it through the tables in metadata and registers; a flow carries in its
+cookie whose it is.  Two names for one bit would be a silent leak between networks, so an overlap is refused when this
+module is imported.
 """
 
 from __future__ import annotations

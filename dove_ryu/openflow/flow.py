@@ -1,7 +1,7 @@
 """Flows as frozen values whose ``str()`` is ``ovs-ofctl``'s own syntax.
 
-What a feature returns, what a test compares with golden text, what ``dove`` shows to an operator and what the codec sends
-are the same value.  Nothing here sends anything.
+What a feature returns, what a test compares with golden text, what ``dove`` shows to an operator and what the codec
+sends are the same value.  Nothing here sends anything.
 """
 
 from __future__ import annotations

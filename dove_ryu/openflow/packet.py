@@ -1,7 +1,7 @@
 """What the DPS reads from a frame that came up with a policy request, and the one packet that it writes itself.
 
-Only addresses are read, at their fixed offsets; a frame that is too short or of another kind has none.  The time-exceeded
-message of the virtual router follows RFC 792 and RFC 4443, section 3.3.
+Only addresses are read, at their fixed offsets; a frame that is too short or of another kind has none.  The
+time-exceeded message of the virtual router follows RFC 792 and RFC 4443, section 3.3.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ import struct
 
 from dove_ryu.openflow import oxm
 
-_ETHERNET = 14
+ETHERNET_HEADER = 14
+"""Bytes before the payload; a frame that has fewer has no addresses."""
 _NEIGHBOUR_SOLICITATION_TARGET = slice(62, 78)
 
 
 def eth_type(frame: bytes) -> int:
     """The Ethernet type; 0 where the frame is too short to have one."""
-    return int.from_bytes(frame[12:14], "big") if len(frame) >= _ETHERNET else 0
+    return int.from_bytes(frame[12:14], "big") if len(frame) >= ETHERNET_HEADER else 0
 
 
 def eth_destination(frame: bytes) -> str:
@@ -87,10 +88,8 @@ def time_exceeded(frame: bytes, router_mac: str, router_ip: str) -> bytes | None
 
 def _ip_packet(frame: bytes) -> bytes:
     """The IP packet in a frame, without the padding behind it; empty where there is none."""
-    kind = eth_type(frame)
-    if kind == oxm.IPV4:
-        return frame[_ETHERNET : _ETHERNET + int.from_bytes(frame[16:18], "big")]
-    return frame[_ETHERNET : _ETHERNET + 40 + int.from_bytes(frame[18:20], "big")] if kind == oxm.IPV6 else b""
+    lengths = {oxm.IPV4: int.from_bytes(frame[16:18], "big"), oxm.IPV6: 40 + int.from_bytes(frame[18:20], "big")}
+    return frame[ETHERNET_HEADER : ETHERNET_HEADER + lengths.get(eth_type(frame), 0)]
 
 
 def _is_later_fragment(frame: bytes) -> bool:
@@ -100,7 +99,7 @@ def _is_later_fragment(frame: bytes) -> bool:
 def _is_icmp_error(frame: bytes) -> bool:
     if eth_type(frame) == oxm.IPV6:
         return frame[20:21] == bytes([oxm.ICMPV6]) and frame[54:55] < b"\x80"
-    offset = _ETHERNET + (frame[_ETHERNET] & 0x0F) * 4
+    offset = ETHERNET_HEADER + (frame[ETHERNET_HEADER] & 0x0F) * 4
     return frame[23:24] == bytes([oxm.ICMP]) and frame[offset : offset + 1] not in (b"\x08", b"\x00", b"\x0d")
 
 

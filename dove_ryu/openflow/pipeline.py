@@ -1,8 +1,8 @@
 """The pipeline: every table, declared once, in order.
 
-A declaration says what the table is for, what its flows may match, what they may write, where a packet may go from it and
-what happens on a miss.  Numbers follow from the order.  :meth:`Table.flow` is the only way to make a flow for a table, and
-it refuses what the declaration does not allow, so an illegal flow dies in a unit test and not in a switch.
+A declaration says what the table is for, what its flows may match, what they may write, where a packet may go from it
+and what happens on a miss.  Numbers follow from the order.  :meth:`Table.flow` is the only way to make a flow for a
+table, and it refuses what the declaration does not allow, so an illegal flow dies in a unit test and not in a switch.
 
 ``python -m dove_ryu.openflow.pipeline`` prints the manual's page of the tables.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dove_ryu.openflow import oxm
 from dove_ryu.openflow.fields import (
@@ -74,6 +74,8 @@ class Table:
     :ivar writes: fields that its flows may set.
     :ivar leads_to: names of the tables a packet may go to, all of them later; on a miss that goes on, the last of them.
     :ivar answers: whether its flows may send a packet back to where it came from or out of a port.
+    :ivar matchable: the fields of *matches* with what they require.
+    :ivar writable: the fields of *writes*.
     """
 
     number: int
@@ -84,6 +86,12 @@ class Table:
     leads_to: tuple[str, ...]
     miss: Miss
     answers: bool
+    matchable: frozenset[Field] = field(init=False, repr=False)
+    writable: frozenset[Field] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "matchable", _closure(self.matches))
+        object.__setattr__(self, "writable", _holders(self.writes))
 
     def flow(
         self,
@@ -116,9 +124,8 @@ class Table:
         return made
 
     def _check_match(self, where: Match) -> None:
-        allowed = _closure(self.matches)
         for term in reversed(where.terms):  # a prerequisite, which nobody wrote, is blamed last
-            if term.field not in allowed:
+            if term.field not in self.matchable:
                 raise IllegalFlow(f"table {self.name} may not match {term.field.name}")
 
     def _check_action(self, action: Action) -> None:
@@ -127,7 +134,7 @@ class Table:
                 raise IllegalFlow(f"table {self.name} does not lead to {TABLES[action.table].name}")
         elif isinstance(action, SetField | Move):
             written = _written(action)
-            if written not in _holders(self.writes):
+            if written not in self.writable:
                 raise IllegalFlow(f"table {self.name} may not write {written.name}")
         elif not self.answers and not isinstance(action, ToController):
             raise IllegalFlow(f"table {self.name} may not do {action}")
@@ -211,7 +218,7 @@ SOURCE_GUARD = _table(
 )
 NEIGHBOUR = _table(
     "NEIGHBOUR",
-    "Answers ARP requests and neighbour solicitations here, as far as policy lets the asker know; asks the DPS for others.",
+    "Answers ARP requests and neighbour solicitations as far as policy lets the asker know; asks the DPS for others.",
     matches=(
         VNI,
         SOURCE_DOMAIN,
@@ -262,7 +269,7 @@ GROUPCAST = _table(
 )
 ROUTER = _table(
     "ROUTER",
-    "The distributed virtual router: answers pings to it, ends packets whose TTL is used up, takes a hop off the others.",
+    "The distributed virtual router: answers pings, ends packets whose TTL is used up, takes a hop off the others.",
     matches=(VNI, oxm.ETH_DST, oxm.IPV4_DST, oxm.IPV6_DST, oxm.IP_TTL, oxm.ICMP_TYPE, oxm.ICMPV6_TYPE),
     writes=(BY_ADDRESS, *_ADDRESSES, oxm.IP_TTL, oxm.ICMP_TYPE, oxm.ICMPV6_TYPE),
     leads_to=("LOCATION",),

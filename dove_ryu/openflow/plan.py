@@ -1,7 +1,7 @@
 """Desired minus installed: the messages that make a switch's flows what they should be.
 
-The order is safe for packets in flight: what is new comes first and from the last table to the first, so that no packet is
-sent on to a table that is not ready for it; what is old goes afterwards, from the first table to the last.
+The order is safe for packets in flight: what is new comes first and from the last table to the first, so that no
+packet is sent on to a table that is not ready for it; what is old goes afterwards, from the first table to the last.
 """
 
 from __future__ import annotations

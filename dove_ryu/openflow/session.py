@@ -1,8 +1,8 @@
 """One switch connection as a transition table.
 
 Greeting is over when the framework says so.  Then the flows that the switch holds are read, what differs is sent and
-confirmed by a barrier, and the dSwitch is live: it is never emptied and never counts as live before it is right (X1).  There
-are no sockets and no clock here; :meth:`Session.take` says what to do next.
+confirmed by a barrier, and the dSwitch is live: it is never emptied and never counts as live before it is right (X1).
+There are no sockets and no clock here; :meth:`Session.take` says what to do next.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """OpenFlow 1.3 messages as bytes: what the fast lane reads and writes.
 
-One encoder serves the lane and the slow path, so that a flow is the same on the wire whichever way it goes.  The framework's
-own parser stays the oracle: tests hold the two equal.
+One encoder serves the lane and the slow path, so that a flow is the same on the wire whichever way it goes.  The
+framework's own parser stays the oracle: tests hold the two equal.
 
 Sources: OpenFlow 1.3.5, sections 7.2 to 7.4; ovs-actions(7) for the Nicira actions.
 """

@@ -1,7 +1,7 @@
 """A dSwitch's connection as the DPS uses it: flow changes out, flows that it holds and ports in.
 
-It joins the framework's datapath, which has the socket, to the session's transition table, which has the order of things.
-Every message goes out through the datapath's one buffer, many in one write.
+It joins the framework's datapath, which has the socket, to the session's transition table, which has the order of
+things. Every message goes out through the datapath's one buffer, many in one write.
 """
 
 from __future__ import annotations

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import http.client
 import re
+import signal
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from types import TracebackType
 from typing import Any
 
 from emulation import DpsNode, Emulation, Endpoint, Hypervisor, PingResult, wait_until
@@ -146,8 +149,9 @@ class DataCenter(Emulation):
         return wait_until(located, f"{node.network}/{node.endpoint} located at {node.port} of {server.name}")
 
 
+@cache
 def dpid(server: Hypervisor) -> str:
-    """The datapath id of a server's dSwitch, as REST writes it."""
+    """The datapath id of a server's dSwitch, as REST writes it; also while its database is away."""
     return server.vsctl("get", "Bridge", Hypervisor.DSWITCH, "datapath_id").strip().strip('"')
 
 
@@ -200,6 +204,22 @@ def reaches(node: Endpoint, address: str, wait: float = 0.2) -> bool:
     return node.ping(address, wait=wait).received == 1
 
 
+class Pinging:
+    """A machine that pings an address, a hundred times a second, for the length of a `with` block; then `result`."""
+
+    def __init__(self, node: Endpoint, address: str) -> None:
+        self._node, self._address = node, address
+
+    def __enter__(self) -> Pinging:
+        self._ping = self._node.popen(["ping", "-n", "-q", "-i", "0.01", self._address])
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._ping.send_signal(signal.SIGINT)
+        output, _ = self._ping.communicate(timeout=10)
+        self.result = PingResult.parse(output.decode())
+
+
 def ping_with_pattern(node: Endpoint, address: str, count: int, pattern: int, interval: float) -> PingResult:
     """`count` pings whose payload is the byte `pattern` over and over, after the 16 bytes of ping's time stamp."""
     options = ["-n", "-c", str(count), "-i", str(interval), "-W", "2", "-p", f"{pattern:02x}"]
@@ -214,8 +234,3 @@ def send(node: Endpoint, *frames: bytes) -> None:
         sender.bind((Endpoint.NIC, 0))
         for frame in frames:
             sender.send(frame)
-
-
-def addresses_of(nodes: Sequence[Endpoint]) -> Iterator[tuple[Endpoint, str]]:
-    """Each machine with its IPv4 address."""
-    return ((node, str(node.intf(Endpoint.NIC).ip)) for node in nodes)

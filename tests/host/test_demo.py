@@ -6,6 +6,7 @@ their exit status, and what is there after them.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
@@ -136,19 +137,33 @@ def test_a_demo_that_is_interrupted_leaves_nothing_behind(start: Start, words: s
     assert "Traceback" not in output
 
 
-def test_on_a_terminal_it_stays_up_until_ctrl_c(start: Start) -> None:
-    terminal, its_end = pty.openpty()
+@pytest.fixture
+def terminal(start: Start) -> Iterator[tuple[subprocess.Popen[str], int, str]]:
+    """The demo on a terminal of its own: the program, the terminal's other end, and what was shown until it waits."""
+    screen, its_end = pty.openpty()
     program = start(*DEMO, stdin=None, stdout=None, stderr=None, preexec_fn=lambda: os.login_tty(its_end))
     os.close(its_end)
-    with os.fdopen(terminal, "rb", buffering=0) as screen:
-        shown = ""
-        while not re.search(r"Ctrl-C.*\n +db2 .* COMMAND", shown, re.DOTALL):
-            shown += CONTROL_SEQUENCE.sub("", screen.read(65536).decode(errors="replace"))
-        assert "ALL AS THE BLUEPRINT SAYS" in shown
-        try_what_it_proposes(shown)
-        assert program.poll() is None
-        os.write(terminal, b"\x03")
-        assert program.wait(timeout=20) == 0
+    shown = ""
+    while not re.search(r"Ctrl-C.*\n +db2 .* COMMAND", shown, re.DOTALL):
+        shown += CONTROL_SEQUENCE.sub("", os.read(screen, 65536).decode(errors="replace"))
+    yield program, screen, shown
+    with contextlib.suppress(OSError):  # a test has closed it
+        os.close(screen)
+
+
+def test_on_a_terminal_it_stays_up_until_ctrl_c(terminal: tuple[subprocess.Popen[str], int, str]) -> None:
+    program, screen, shown = terminal
+    assert "ALL AS THE BLUEPRINT SAYS" in shown
+    try_what_it_proposes(shown)
+    assert program.poll() is None
+    os.write(screen, b"\x03")
+    assert program.wait(timeout=20) == 0
+
+
+def test_a_terminal_that_closes_takes_it_down(terminal: tuple[subprocess.Popen[str], int, str]) -> None:
+    program, screen, _ = terminal
+    os.close(screen)
+    assert program.wait(timeout=20) == 128 + signal.SIGHUP
 
 
 def try_what_it_proposes(shown: str) -> None:

@@ -236,9 +236,7 @@ class Oracle:
             return None
         return owner.macs[0] if self.allows(question.network, sender.domain, owner.domain) else None
 
-    def _sent(
-        self, what: Ping | Question
-    ) -> tuple[VirtualNetwork | None, Endpoint | None, Location | None]:
+    def _sent(self, what: Ping | Question) -> tuple[VirtualNetwork | None, Endpoint | None, Location | None]:
         """The network, sender and place of what an endpoint may send; None for what it may not."""
         sender, place = self.endpoint(what.network, what.sender), self.location(what.network, what.sender)
         if sender is None or not self.has_domain(what.network, sender.domain):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from dove_ryu.dps import Dps, Effects
 from dove_ryu.features import TUNNEL_PORTS
+from dove_ryu.model.entities import Learned
 from dove_ryu.model.world import Change
 from dove_ryu.openflow import oxm
 from dove_ryu.openflow.flow import (
@@ -207,12 +208,17 @@ class Delivery:
 
 
 class Fabric:
-    """Some dSwitches, joined by tunnels and served by one DPS."""
+    """Some dSwitches, joined by tunnels and served by one DPS.
+
+    :ivar questions: how often the DPS was asked.
+    :ivar lessons: what packets taught, for a store that is not here.
+    """
 
     def __init__(self, dps: Dps) -> None:
         self.dps = dps
         self.switches: dict[int, Switch] = {}
         self.questions = 0
+        self.lessons: list[Learned] = []
 
     def connect(self, dpid: int, ports: Mapping[str, int]) -> None:
         """A dSwitch connects, with whatever flows it held before."""
@@ -266,7 +272,7 @@ class Fabric:
         answer = self.dps.packet_in(switch.dpid, question)
         switch.carry_out(answer.flows)
         if answer.learned is not None:
-            self.apply([Change.put(answer.learned)])
+            self.lessons.append(answer.learned)
         for sent in answer.packets:
             packet = Packet(bytearray(sent.data), {oxm.IN_PORT: sent.in_port})
             for action in sent.actions:

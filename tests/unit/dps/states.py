@@ -1,13 +1,13 @@
 """Random states of the world that meet each other: few names, few addresses, few ports, all of them shared.
 
-A state is what every *slot* holds: a network's entry, one endpoint's location, one dSwitch's ports.  A step fills some slots
-anew, so that whatever one fact alone must make stale stands alone at times.
+A state is what every *slot* holds: a network's entry, one endpoint's location, one dSwitch's ports.  Filling one slot
+anew changes one fact, so that whatever this fact alone must make stale stands alone at times.
 """
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import chain
 
 from hypothesis import strategies as st
@@ -27,19 +27,21 @@ from dove_ryu.model.entities import (
     VirtualNetwork,
 )
 
-from .oracle import Ping, Question
+from .oracle import Oracle, Ping, Question
 
 Slot = tuple[str, ...]
 Ports = tuple[tuple[str, int], ...]
-State = dict[Slot, Entity | Ports | None]
-Draw = Callable[..., object]
+Content = Entity | Ports | None
+State = dict[Slot, Content]
+Filling = tuple[Slot, Content]
 
 NETWORKS, DOMAINS = ("n1", "n2"), ("red", "blue")
 ENDPOINTS = ("e1", "e2", "e3", "e4")
 DPIDS = (1, 2, 3)
-PORTS = ("p1", "p2", "p3", "p4", "p5")
-ALL_PORTS = (*PORTS, *("q" + port[1:] for port in PORTS), "dove-geneve", "dove-vxlan")
+PORTS = {"n1": ("p1", "p2", "p3", "p4", "p5"), "n2": ("q1", "q2", "q3", "q4", "q5")}
+ALL_PORTS = (*PORTS["n1"], *PORTS["n2"], "dove-geneve", "dove-vxlan")
 GATEWAY = Gateway("02:00:00:00:ff:01", ("10.0.0.254/24", "fd00::254/64"))
+SECOND_GATEWAY = Gateway("02:00:00:00:ff:02", ("10.0.1.254/24",))
 MACS = tuple(f"02:00:00:00:00:0{number}" for number in range(1, 7))
 IPV4 = tuple(f"10.0.0.{number}" for number in range(1, 7))
 IPV6 = tuple(f"fd00::{number}" for number in range(1, 7))
@@ -49,7 +51,7 @@ OUTSIDE = ("192.0.2.7", "2001:db8::7")
 SLOTS: tuple[Slot, ...] = (
     *(("network", network) for network in NETWORKS),
     *(("domain", network, domain) for network in NETWORKS for domain in DOMAINS),
-    *(("action", network, "check") for network in NETWORKS),
+    *(("action", network) for network in NETWORKS),
     *(("default", network) for network in NETWORKS),
     *(("policy", network, one, two) for network in NETWORKS for one in DOMAINS for two in DOMAINS),
     *(("endpoint", network, name) for network in NETWORKS for name in ENDPOINTS),
@@ -59,94 +61,77 @@ SLOTS: tuple[Slot, ...] = (
     *(("ports", str(dpid)) for dpid in DPIDS),
 )
 
+seldom = st.sampled_from((False,) * 9 + (True,))
 actions = st.sampled_from(((), ("accept",), ("accept",), ("deny",), ("check",), ("accept", "check"), ("check", "deny")))
 
 
-def mostly(value: object) -> st.SearchStrategy[bool]:
-    """True four times out of five."""
-    return st.sampled_from((True, True, True, True, False)).map(lambda yes: yes and value is not None)
-
-
 def number(slot: Slot, generation: int) -> int:
-    """A number of one's own for each thing in a slot, another for each of its generations."""
+    """A number of its own for each thing in a slot, another for each of its generations."""
     return 100 + 2 * SLOTS.index(slot) + generation
 
 
-@st.composite
-def contents(draw: Draw, slot: Slot) -> Entity | Ports | None:
-    """What a slot can hold."""
-    if not draw(mostly(slot)):
-        return () if slot[0] == "ports" else None
-    own = number(slot, int(draw(st.booleans())))  # type: ignore[call-overload]
-    return FILLINGS[slot[0]](draw, slot, own)
+def near(place: int) -> st.SearchStrategy[int]:
+    """An endpoint's own place among addresses and ports or, at times, one that all want."""
+    return st.sampled_from((place, place, place, place, 4))
 
 
-def _network(draw: Draw, slot: Slot, own: int) -> Entity:
+# What a slot can hold.
+
+
+def _network(draw: st.DrawFn, slot: Slot, own: int) -> Content:
     vni = draw(st.sampled_from((5, 5, 5, 7) if slot[1] == "n1" else (6, 6, 6, 7)))
-    gateways = draw(st.sampled_from(((GATEWAY,), (GATEWAY,), ())))
-    return VirtualNetwork(slot[1], own, vni, draw(st.sampled_from(Service)), gateways)  # type: ignore[arg-type]
+    gateways = draw(st.sampled_from(((GATEWAY,), (GATEWAY,), (GATEWAY, SECOND_GATEWAY), ())))
+    return VirtualNetwork(slot[1], own, vni, draw(st.sampled_from(Service)), gateways)
 
 
-def _domain(draw: Draw, slot: Slot, own: int) -> Entity:
+def _domain(draw: st.DrawFn, slot: Slot, own: int) -> Content:
     return PolicyDomain(slot[1], slot[2], own)
 
 
-def _action(draw: Draw, slot: Slot, own: int) -> Entity:
-    kind = draw(st.sampled_from(("accept", "deny", "firewall")))
-    return PolicyAction(slot[1], slot[2], own, str(kind))
+def _action(draw: st.DrawFn, slot: Slot, own: int) -> Content:
+    return PolicyAction(slot[1], "check", own, draw(st.sampled_from(("accept", "deny", "firewall"))))
 
 
-def _policy(draw: Draw, slot: Slot, own: int) -> Entity:
-    source, destination = slot[2:] if slot[0] == "policy" else (None, None)
-    names, ttl = draw(actions), draw(st.sampled_from((0, 300)))
-    return Policy(slot[1], source, destination, own, names, ttl, draw(st.integers(1, 3)))  # type: ignore[arg-type]
+def _policy(draw: st.DrawFn, slot: Slot, own: int) -> Content:
+    source, destination = (slot[2], slot[3]) if slot[0] == "policy" else (None, None)
+    ttl, tracking = draw(st.sampled_from((0, 300))), draw(st.integers(1, 3))
+    return Policy(slot[1], source, destination, own, draw(actions), ttl, tracking)
 
 
-def _endpoint(draw: Draw, slot: Slot, own: int) -> Entity:
+def _endpoint(draw: st.DrawFn, slot: Slot, own: int) -> Content:
     place = ENDPOINTS.index(slot[2])
-    others = (place, place, place, place, 4)
-    macs = [MACS[place]] if draw(mostly(1)) else [MACS[5], MACS[place]]
-    if draw(st.integers(0, 9)) == 9:
-        macs = [MACS[(place + 1) % 4]]
-    ips = [IPV4[draw(st.sampled_from(others))], IPV6[draw(st.sampled_from(others))]]  # type: ignore[call-overload]
-    if draw(st.integers(0, 4)) == 4:
-        ips = [str(draw(st.sampled_from(PREFIXES)))] + ips[: int(draw(st.integers(0, 2)))]  # type: ignore[call-overload]
-    elif draw(st.integers(0, 4)) == 4:
-        ips = []
-    domain = str(draw(st.sampled_from(DOMAINS)))
-    return Endpoint(slot[1], slot[2], own, domain, tuple(macs), tuple(ips), bool(draw(mostly(1))))
+    macs = draw(st.sampled_from(((place,), (place,), (5, place), ((place + 1) % 4,))))
+    ips: tuple[str, ...] = (IPV4[draw(near(place))], IPV6[draw(near(place))])
+    ips = draw(st.sampled_from((ips, ips, ips, (draw(st.sampled_from(PREFIXES)), *ips), ips[:1], ())))
+    domain, guard = draw(st.sampled_from(DOMAINS)), not draw(seldom)
+    return Endpoint(slot[1], slot[2], own, domain, tuple(MACS[mac] for mac in macs), ips, guard)
 
 
-def _learned(draw: Draw, slot: Slot, own: int) -> Entity:
+def _learned(draw: st.DrawFn, slot: Slot, own: int) -> Content:
     place = ENDPOINTS.index(slot[2])
-    return Learned(slot[1], slot[2], (MACS[place],), tuple(draw(st.sampled_from(((IPV4[place],), (IPV6[place],))))))  # type: ignore[call-overload]
+    return Learned(slot[1], slot[2], (MACS[place],), (draw(st.sampled_from((IPV4[place], IPV6[place]))),))
 
 
-def _location(draw: Draw, slot: Slot, own: int) -> Entity:
-    place = ENDPOINTS.index(slot[2])
-    port = PORTS[draw(st.sampled_from((place, place, place, place, 4)))]  # type: ignore[call-overload]
-    port = port if slot[1] == "n1" else "q" + port[1:]
-    if draw(st.integers(0, 9)) == 9:
-        port = "p5"
-    return Location(slot[1], slot[2], int(draw(st.sampled_from((1, 1, 2, 3)))), port)  # type: ignore[call-overload]
+def _location(draw: st.DrawFn, slot: Slot, own: int) -> Content:
+    port = draw(near(ENDPOINTS.index(slot[2])))
+    whose = draw(st.sampled_from((slot[1], slot[1], slot[1], "n1")))
+    return Location(slot[1], slot[2], draw(st.sampled_from((1, 1, 2, 3))), PORTS[whose][port])
 
 
-def _dswitch(draw: Draw, slot: Slot, own: int) -> Entity:
-    dpid, generation = int(slot[1]), own % 2
-    four, six = f"10.9.{generation}.{dpid}", f"fd09:{generation}::{dpid}"
+def _dswitch(draw: st.DrawFn, slot: Slot, own: int) -> Content:
+    four, six = f"10.9.{own % 2}.{slot[1]}", f"fd09:{own % 2}::{slot[1]}"
     ips = draw(st.sampled_from(((four,), (four,), (four, six), (six, four), (six,))))
     geneve, vxlan = Encapsulation
     types = draw(st.sampled_from(((geneve, vxlan), (geneve, vxlan), (geneve,), (vxlan,))))
-    return DSwitch(dpid, f"s{dpid}", ips, types)  # type: ignore[arg-type]
+    return DSwitch(int(slot[1]), f"s{slot[1]}", ips, types)
 
 
-def _ports(draw: Draw, slot: Slot, own: int) -> Ports:
-    first = 1 + own % 2
+def _ports(draw: st.DrawFn, slot: Slot, own: int) -> Content:
     missing = draw(st.sampled_from((*(("",) * 10), *ALL_PORTS)))
-    return tuple((name, first + place) for place, name in enumerate(ALL_PORTS) if name != missing)
+    return tuple((name, place) for place, name in enumerate(ALL_PORTS, 1 + own % 2) if name != missing)
 
 
-FILLINGS = {
+KINDS: dict[str, Callable[[st.DrawFn, Slot, int], Content]] = {
     "network": _network,
     "domain": _domain,
     "action": _action,
@@ -159,118 +144,94 @@ FILLINGS = {
     "ports": _ports,
 }
 
-fillings = st.sampled_from(SLOTS).flatmap(lambda slot: st.tuples(st.just(slot), contents(slot)))
-steps = st.lists(fillings, min_size=1, max_size=3)
+
+@st.composite
+def fillings(draw: st.DrawFn) -> Filling:
+    """A slot and another content for it; one time in five, none."""
+    slot = draw(st.sampled_from(SLOTS))
+    if draw(st.integers(0, 4)) == 4:
+        return slot, (() if slot[0] == "ports" else None)
+    return slot, KINDS[slot[0]](draw, slot, number(slot, draw(st.integers(0, 1))))
 
 
 def usual() -> State:
     """A state in which all is there: n1 is an L2 network and n2 an L3 one, of equal addresses; red may talk to blue."""
     state: State = dict.fromkeys(SLOTS)
     for vni, network, service in ((5, "n1", Service.L2), (6, "n2", Service.L3)):
-        own = {slot: number(slot, 0) for slot in SLOTS if network in slot}
-        known: list[Entity] = [VirtualNetwork(network, own["network", network], vni, service, (GATEWAY,))]
+        content: dict[Slot, Content] = {
+            ("network", network): VirtualNetwork(network, 0, vni, service, (GATEWAY,)),
+            ("default", network): Policy(network, None, None, 0, ("deny",)),
+            ("policy", network, "red", "blue"): Policy(network, "red", "blue", 0, ("accept",)),
+            **{("domain", network, domain): PolicyDomain(network, domain, 0) for domain in DOMAINS},
+        }
         for place, name in enumerate(ENDPOINTS):
-            domain, port = DOMAINS[place % 2], ("p", "q")[vni - 5] + str(place + 1)
-            ips = (IPV4[place], IPV6[place])
-            known.append(Endpoint(network, name, own["endpoint", network, name], domain, (MACS[place],), ips))
-            known.append(Location(network, name, (1, 1, 2, 3)[place], port))
-        known += (PolicyDomain(network, domain, own["domain", network, domain]) for domain in DOMAINS)
-        known.append(Policy(network, None, None, own["default", network], ("deny",)))
-        known.append(Policy(network, "red", "blue", own["policy", network, "red", "blue"], ("accept",)))
-        state |= {slot_of(entity): entity for entity in known}
+            ips, domain = (IPV4[place], IPV6[place]), DOMAINS[place % 2]
+            content["endpoint", network, name] = Endpoint(network, name, 0, domain, (MACS[place],), ips)
+            content["location", network, name] = Location(network, name, (1, 1, 2, 3)[place], PORTS[network][place])
+        state |= {slot: numbered(slot, held) for slot, held in content.items()}
     for dpid in DPIDS:
         state["dswitch", str(dpid)] = DSwitch(dpid, f"s{dpid}", (f"10.9.0.{dpid}",), tuple(Encapsulation))
         state["ports", str(dpid)] = tuple((name, place) for place, name in enumerate(ALL_PORTS, 1))
     return state
 
 
-def slot_of(entity: Entity) -> Slot:
-    """The slot that an entity is in."""
-    match entity:
-        case VirtualNetwork(name=name):
-            return "network", name
-        case Policy(network=network, source=None):
-            return "default", network
-        case Policy(network=network, source=str(source), destination=str(destination)):
-            return "policy", network, source, destination
-        case Location(network=network, endpoint=name):
-            return "location", network, name
-        case PolicyDomain(network=network, name=name):
-            return "domain", network, name
-        case Endpoint(network=network, name=name):
-            return "endpoint", network, name
-    raise AssertionError(f"no slot for {entity}")
+def numbered(slot: Slot, held: Content) -> Content:
+    """What a slot holds, with the slot's own number where it has one."""
+    numbered_kinds = VirtualNetwork | PolicyDomain | Policy | Endpoint
+    return replace(held, number=number(slot, 0)) if isinstance(held, numbered_kinds) else held
+
+
+# Packets.
 
 
 @st.composite
-def pings(draw: Draw) -> Ping:
-    """A ping between any two addresses, sometimes of another's."""
-    place = int(draw(st.integers(0, 3)))  # type: ignore[call-overload]
-    six = draw(st.booleans())
-    mine = int(draw(st.sampled_from((place, place, place, place, 4))))  # type: ignore[call-overload]
-    target = int(draw(st.integers(0, 5)))  # type: ignore[call-overload]
-    ips = IPV6 if six else IPV4
-    source = OUTSIDE[bool(six)] if draw(st.integers(0, 9)) == 9 else ips[mine]
-    destination = draw(st.sampled_from((ips[target], ips[target], ips[target], OUTSIDE[bool(six)], _gateway_ip(six))))
-    mac = draw(st.sampled_from((MACS[target], GATEWAY.mac, "02:00:00:00:00:99")))
-    network, ttl = draw(st.sampled_from(NETWORKS)), draw(st.sampled_from((64, 64, 2, 1)))
-    return Ping(str(network), ENDPOINTS[place], MACS[place], source, str(mac), str(destination), int(str(ttl)))
+def pings(draw: st.DrawFn) -> Ping:
+    """A ping between any two addresses, at times from another's."""
+    place, target, six = draw(st.integers(0, 3)), draw(st.integers(0, 5)), draw(st.integers(0, 1))
+    ips = (IPV4, IPV6)[six]
+    source = OUTSIDE[six] if draw(seldom) else ips[draw(near(place))]
+    routers = (GATEWAY.ips[six], SECOND_GATEWAY.ips[0] if not six else GATEWAY.ips[1])
+    to_ip = draw(st.sampled_from((ips[target], ips[target], ips[target], OUTSIDE[six], *routers)))
+    to_mac = draw(st.sampled_from((MACS[target], MACS[target], GATEWAY.mac, GATEWAY.mac, SECOND_GATEWAY.mac, MACS[5])))
+    ttl = draw(st.sampled_from((64, 64, 2, 1)))
+    return Ping(draw(st.sampled_from(NETWORKS)), ENDPOINTS[place], MACS[place], source, to_mac, to_ip, ttl)
 
 
-@st.composite
-def questions(draw: Draw) -> Question:
-    """A question for any address."""
-    ping = draw(pings())
-    assert isinstance(ping, Ping)
-    return Question(ping.network, ping.sender, ping.mac, ping.ip, ping.to_ip)
+questions = pings().map(lambda ping: Question(ping.network, ping.sender, ping.mac, ping.ip, ping.to_ip))
+packets = st.lists(pings() | questions, min_size=1, max_size=12, unique=True)
 
 
-def _gateway_ip(six: object) -> str:
-    return GATEWAY.ips[1] if six else GATEWAY.ips[0]
-
-
-packets = st.lists(pings() | questions(), min_size=1, max_size=12, unique=True)
+# A state, looked at.
 
 
 def entities(state: State) -> Iterator[Entity]:
     """The entities of a state."""
-    return (held for slot, held in state.items() if slot[0] != "ports" and held is not None)  # type: ignore[misc]
+    return (held for held in state.values() if held is not None and not isinstance(held, tuple))
 
 
 def ports(state: State) -> dict[int, dict[str, int]]:
     """The ports of each dSwitch of a state."""
-    return {int(slot[1]): dict(held) for slot, held in state.items() if slot[0] == "ports"}  # type: ignore[call-overload]
+    return {int(slot[1]): dict(held) for slot, held in state.items() if isinstance(held, tuple)}
+
+
+def oracle_of(state: State) -> Oracle:
+    """Who knows what should happen in a state."""
+    return Oracle(entities(state), ports(state))
 
 
 def contradicts_itself(state: State) -> bool:
     """Whether two things in it claim the same VNI, port or address, which no store would hold for long."""
-    known = list(entities(state))
-    claims: list[object] = [network.vni for network in known if isinstance(network, VirtualNetwork)]
-    claims += [(place.dpid, place.port) for place in known if isinstance(place, Location)]
-    for endpoint in known:
-        if isinstance(endpoint, Endpoint):
-            learned = next(
-                (
-                    each
-                    for each in known
-                    if isinstance(each, Learned) and (each.network, each.endpoint) == (endpoint.network, endpoint.name)
-                ),
-                None,
-            )
-            ips = endpoint.ips or (learned.ips if learned else ())
-            claims += ((endpoint.network, address) for address in chain(endpoint.macs, ips))
+    oracle = oracle_of(state)
+    claims: list[object] = [network.vni for network in oracle.every(VirtualNetwork)]
+    claims += ((place.dpid, place.port) for place in oracle.every(Location))
+    for network in NETWORKS:
+        owners = oracle.endpoints(network)
+        claims += ((network, address) for owner in owners for address in chain(owner.macs, owner.ips))
     return len(claims) != len(set(claims))
 
 
-def is_open(state: State, what: Ping | Question) -> bool:
+def teaches(state: State, what: Ping | Question) -> bool:
     """Whether a packet would teach its sender's address instead of being refused."""
-    endpoint = state["endpoint", what.network, what.sender]
-    if not isinstance(endpoint, Endpoint) or endpoint.ips:
-        return False
-    learned = state["learned", what.network, what.sender]
-    return not (isinstance(learned, Learned) and what.ip in learned.ips)
-
-
-def version(ip: str) -> int:
-    """4 or 6."""
-    return ipaddress.ip_address(ip).version
+    declared = state["endpoint", what.network, what.sender]
+    known = oracle_of(state).endpoint(what.network, what.sender)
+    return isinstance(declared, Endpoint) and not declared.ips and known is not None and what.ip not in known.ips

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from os_ken.lib.packet import arp, ethernet, icmp, icmpv6, ipv4, ipv6, packet
 
-from ...pipeline.frames import arp_request, icmp_echo, icmpv6_echo, neighbour_solicitation
+from tests.pipeline.frames import arp_request, icmp_echo, icmpv6_echo, neighbour_solicitation
+
 from .oracle import Ping, Question, Seen
 from .pipeline import Delivery
 

@@ -1,7 +1,7 @@
 """Small worlds for golden flows, and flows as lines that an operator can read.
 
-The lines are ``ovs-ofctl``'s, with table names for numbers and cookies in words: ``POLICY:15/7`` is policy number 15 in its
-form of tracking number 7, ``POLICY:15/*`` any form of it, ``cached`` all answers to policy requests.
+The lines are ``ovs-ofctl``'s, with table names for numbers and cookies in words: ``POLICY:15/7`` is policy number 15 in
+its form of tracking number 7, ``POLICY:15/*`` any form of it, ``cached`` all answers to policy requests.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from dove_ryu.features.classify import Classify
 from dove_ryu.model.entities import Endpoint
 
-from .small import A, A_HERE, B, B_HERE, B_THERE, EVERYTHING, HERE, NETWORK, RED, golden, lines, standing, world_of
+from .small import A_HERE, B_HERE, B_THERE, EVERYTHING, HERE, NETWORK, RED, A, B, golden, lines, standing, world_of
 
 CLASSIFY = Classify()
 

@@ -8,9 +8,7 @@ from dove_ryu.openflow.flow import PacketIn
 from dove_ryu.openflow.pipeline import LOCATION, NEIGHBOUR
 
 from .small import (
-    A,
     A_HERE,
-    B,
     B_HERE,
     DEFAULT,
     EVERYTHING,
@@ -18,6 +16,8 @@ from .small import (
     NETWORK,
     RED,
     RED_TO_BLUE,
+    A,
+    B,
     cached,
     golden,
     lines,

@@ -1,4 +1,4 @@
-"""The policy half of the cache: verdicts with their time-out and tracking number, and what makes them stale (F1, F21, F32)."""
+"""The policy half of the cache: verdicts, their time-out and tracking number, what makes them stale (F1, F21, F32)."""
 
 from dataclasses import replace
 

@@ -10,8 +10,8 @@ from dove_ryu.model.world import Change
 from dove_ryu.openflow import oxm
 from dove_ryu.openflow.flow import PacketIn
 from dove_ryu.openflow.pipeline import LOCATION, ROUTER
+from tests.pipeline.frames import icmp_echo, icmpv6_echo
 
-from ...pipeline.frames import icmp_echo, icmpv6_echo
 from .small import EVERYTHING, HERE, NETWORK, VIRTUAL_ROUTER, golden, standing, tables_of, world_of
 
 FEATURE = Router()

@@ -12,8 +12,6 @@ from dove_ryu.openflow.flow import PacketIn
 from dove_ryu.openflow.pipeline import LOCATION, NEIGHBOUR, POLICY
 
 from .small import (
-    A,
-    B,
     B_HERE,
     B_THERE,
     BLUE,
@@ -26,6 +24,8 @@ from .small import (
     RED,
     RED_TO_BLUE,
     THERE,
+    A,
+    B,
     cached,
     golden,
     lines,

@@ -1,4 +1,4 @@
-"""Register bits do not overlap, cookies come apart as they were put together, values are read as ovs-ofctl writes them."""
+"""Register bits do not overlap, cookies come apart as they were made, values are read as ovs-ofctl writes them."""
 
 import pytest
 from hypothesis import given
@@ -40,7 +40,7 @@ def test_bits_that_do_not_fit_their_field_are_refused() -> None:
 
 def test_bits_are_read_out_of_their_field() -> None:
     assert Bits("middle", oxm.REGISTERS[7], 4, 8).read(0xABCDE) == 0xCD
-    assert [bits.read(bits.field.full_mask) for bits in PIPELINE_BITS] == [(1 << bits.width) - 1 for bits in PIPELINE_BITS]
+    assert all(bits.read(bits.field.full_mask) == (1 << bits.width) - 1 for bits in PIPELINE_BITS)
     assert VNI.mask == 0xFFFFFF
 
 

@@ -148,8 +148,10 @@ def test_flows_and_deletions_read_as_ovs_ofctl_writes_them() -> None:
     ]
     assert text(changes).splitlines() == [
         "cookie=0x0, priority=0 actions=drop",
-        "cookie=0xd090000003000007, table=8, hard_timeout=300, priority=100,ip,metadata=0x5,nw_dst=10.0.0.1"
-        " actions=set_field:0x6->metadata,goto_table:9",
+        (
+            "cookie=0xd090000003000007, table=8, hard_timeout=300, priority=100,ip,metadata=0x5,nw_dst=10.0.0.1"
+            " actions=set_field:0x6->metadata,goto_table:9"
+        ),
         "delete --strict table=8,priority=100,ip,metadata=0x5,nw_dst=10.0.0.1",
         "delete --strict table=0,priority=0",
         "delete cookie=0xd090000003000007/0xffffffffff000000",

@@ -1,4 +1,4 @@
-"""Addresses are read from any frame, however short or hostile; the one packet that we write satisfies another library."""
+"""Addresses are read from any frame, however short or hostile; the packet that we write satisfies another library."""
 
 import struct
 
@@ -16,8 +16,7 @@ from dove_ryu.openflow.packet import (
     neighbour_target,
     time_exceeded,
 )
-
-from ...pipeline.frames import arp_request, icmp_echo, icmpv6_echo, neighbour_solicitation
+from tests.pipeline.frames import arp_request, icmp_echo, icmpv6_echo, neighbour_solicitation
 
 A, B = "02:00:00:00:00:0a", "02:00:00:00:00:0b"
 ROUTER = "02:00:00:00:ff:01"
