@@ -99,7 +99,7 @@ def lines(changes: Iterable[FlowChange]) -> list[str]:
 
 def golden(text: str) -> list[str]:
     """Lines as a test writes them: one that is indented further belongs to the one before."""
-    joined = re.sub(r"\n {4,}(?=actions|priority=)", " ", textwrap.dedent(text).strip())
+    joined = re.sub(r"\n {4,}(?=actions|priority=|send_flow_rem)", " ", textwrap.dedent(text).strip())
     return re.sub(r"\n {4,}", "", joined).splitlines()
 
 

@@ -25,7 +25,8 @@ def verdict(*entities: Entity, destination: str = TO_B) -> list[str]:
 def test_an_allowed_pair_goes_on_for_as_long_as_the_policy_says() -> None:
     assert verdict() == golden(
         """
-        POLICY:15/7, table=POLICY, hard_timeout=300, priority=100,reg1=0xb,reg2=0xc,metadata=0x5
+        POLICY:15/7, table=POLICY, idle_timeout=60, hard_timeout=300,
+            send_flow_rem priority=100,reg1=0xb,reg2=0xc,metadata=0x5
             actions=goto_table:OUTPUT
         """
     )
@@ -34,7 +35,8 @@ def test_an_allowed_pair_goes_on_for_as_long_as_the_policy_says() -> None:
 def test_a_policy_without_time_out_stays_until_it_is_invalidated() -> None:
     assert verdict(replace(RED_TO_BLUE, ttl=0)) == golden(
         """
-        POLICY:15/7, table=POLICY, priority=100,reg1=0xb,reg2=0xc,metadata=0x5 actions=goto_table:OUTPUT
+        POLICY:15/7, table=POLICY, idle_timeout=60,
+            send_flow_rem priority=100,reg1=0xb,reg2=0xc,metadata=0x5 actions=goto_table:OUTPUT
         """
     )
 
@@ -42,7 +44,8 @@ def test_a_policy_without_time_out_stays_until_it_is_invalidated() -> None:
 def test_the_default_policy_governs_a_pair_that_has_none() -> None:
     assert verdict(destination="02:00:00:00:00:0a") == golden(
         """
-        POLICY:13/2, table=POLICY, hard_timeout=60, priority=100,reg1=0xb,reg2=0xb,metadata=0x5 actions=drop
+        POLICY:13/2, table=POLICY, idle_timeout=60, hard_timeout=60,
+            send_flow_rem priority=100,reg1=0xb,reg2=0xb,metadata=0x5 actions=drop
         """
     )
 
@@ -51,7 +54,8 @@ def test_a_policy_with_an_appliance_leads_to_the_chain() -> None:
     firewall = PolicyAction("n", "check", 30, "firewall", "fw1")
     assert verdict(firewall, replace(RED_TO_BLUE, actions=("check",))) == golden(
         """
-        POLICY:15/7, table=POLICY, hard_timeout=300, priority=100,reg1=0xb,reg2=0xc,metadata=0x5
+        POLICY:15/7, table=POLICY, idle_timeout=60, hard_timeout=300,
+            send_flow_rem priority=100,reg1=0xb,reg2=0xc,metadata=0x5
             actions=goto_table:CHAIN
         """
     )
@@ -61,7 +65,8 @@ def test_without_any_policy_nothing_passes() -> None:
     world = world_of(*(entity for entity in EVERYTHING if not isinstance(entity, Policy)))
     assert cached(POLICY_CACHE, world, REQUEST, TO_B) == golden(
         """
-        POLICY:0/0, table=POLICY, priority=100,reg1=0xb,reg2=0xc,metadata=0x5 actions=drop
+        POLICY:0/0, table=POLICY, idle_timeout=60,
+            send_flow_rem priority=100,reg1=0xb,reg2=0xc,metadata=0x5 actions=drop
         """
     )
 

@@ -98,8 +98,8 @@ def test_who_has_no_mac_yet_gets_nothing_in_an_l3_network() -> None:
 def test_a_neighbour_at_the_same_dswitch_is_reached_through_its_port() -> None:
     assert located() == golden(
         """
-        LOCATION:22/4, table=LOCATION, hard_timeout=300,
-            priority=100,reg0=0/0x1,metadata=0x5,dl_dst=02:00:00:00:00:0b
+        LOCATION:22/4, table=LOCATION, idle_timeout=60, hard_timeout=300,
+            send_flow_rem priority=100,reg0=0/0x1,metadata=0x5,dl_dst=02:00:00:00:00:0b
             actions=set_field:0xc->reg2,set_field:0x16->reg4,set_field:0x2->reg5,goto_table:POLICY
         """
     )
@@ -108,8 +108,8 @@ def test_a_neighbour_at_the_same_dswitch_is_reached_through_its_port() -> None:
 def test_a_packet_that_is_routed_is_given_its_destinations_mac() -> None:
     assert located(packet=BY_IP, destination="10.0.0.11") == golden(
         """
-        LOCATION:22/4, table=LOCATION, hard_timeout=300,
-            priority=100,ip,reg0=0x1/0x1,metadata=0x5,nw_dst=10.0.0.11
+        LOCATION:22/4, table=LOCATION, idle_timeout=60, hard_timeout=300,
+            send_flow_rem priority=100,ip,reg0=0x1/0x1,metadata=0x5,nw_dst=10.0.0.11
             actions=set_field:0xc->reg2,set_field:0x16->reg4,set_field:0x2->reg5,
             set_field:02:00:00:00:00:0b->eth_dst,goto_table:POLICY
         """

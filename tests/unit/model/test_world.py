@@ -16,6 +16,7 @@ from dove_ryu.model.entities import (
     Entity,
     Learned,
     Location,
+    Place,
     PolicyDomain,
     VirtualNetwork,
 )
@@ -118,9 +119,17 @@ def test_what_was_learned_counts_where_the_declaration_leaves_it_open() -> None:
 def test_a_port_is_looked_up_at_its_dswitch() -> None:
     world = World()
     world.ports[1] = {"tap0": 7}
-    assert world.port(Location("web", "ws1", 1, "tap0")) == 7
-    assert world.port(Location("web", "ws1", 1, "tap1")) is None
-    assert world.port(Location("web", "ws1", 2, "tap0")) is None
+    place = Location("web", "ws1", 1, "tap0")
+    assert (world.port(place, 1), world.port(place, 2)) == (7, None)
+    assert world.port(Location("web", "ws1", 1, "tap1"), 1) is None
+    assert world.port(Location("web", "ws1", 2, "tap0"), 2) is None
+
+
+def test_an_endpoint_that_is_migrating_has_two_ports() -> None:
+    world = World()
+    world.ports |= {1: {"tap0": 7}, 2: {"tap9": 8}}
+    migrating = Location("web", "ws1", 1, "tap0", migrating_to=Place(2, "tap9"))
+    assert [world.port(migrating, dpid) for dpid in (1, 2, 3)] == [7, 8, None]
 
 
 def test_giving_up_an_address_that_was_never_claimed_changes_nothing() -> None:

@@ -114,5 +114,6 @@ def test_fields_stand_in_order_and_prerequisites_first() -> None:
 
 
 def test_every_field_has_a_header_of_its_own() -> None:
-    assert set(oxm.BY_HEADER.values()) == set(oxm.FIELDS)
-    assert all(oxm.BY_HEADER[field.oxm_class, field.number] is field for field in oxm.FIELDS)
+    fields = [*oxm.FIELDS, oxm.IN_PORT_NXM]
+    assert set(oxm.BY_HEADER.values()) == set(fields)
+    assert all(oxm.BY_HEADER[field.oxm_class, field.number] is field for field in fields)

@@ -4,6 +4,7 @@ import base64
 import struct
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -19,12 +20,15 @@ from dove_ryu.openflow.flow import (
     IN_PORT,
     Action,
     DecrementTtl,
+    End,
     Flow,
     FlowChange,
     FlowDelete,
+    FlowEnd,
     FlowStrictDelete,
     Goto,
     Match,
+    Meter,
     Move,
     Output,
     OutputTo,
@@ -169,12 +173,28 @@ def heard_all(instructions: Iterable[Any]) -> list[tuple[object, ...]]:
     return found
 
 
+def is_metered(flow: Flow) -> bool:
+    """Whether a flow has the one action whose bytes the framework's parser ends in an error over."""
+    return any(isinstance(action, ToController) and action.meter is not None for action in flow.actions)
+
+
+def test_a_metered_copy_for_the_dps_is_the_bytes_of_ovs_ofctl() -> None:
+    """``controller(meter_id=3)``: NXAST_CONTROLLER2 with one property, 5."""
+    assert codec.action_bytes(ToController(3)) == bytes.fromhex(
+        "ffff 0018 00002320 0025 000000000000 0005 0008 00000003"
+    )
+
+
 def test_the_framework_reads_our_flows_as_they_are() -> None:
     for flow in rich():
+        if is_metered(flow):
+            continue
         read = parsed(codec.change(flow))
         assert isinstance(read, parser.OFPFlowMod)
         assert (read.command, read.table_id, read.priority) == (0, flow.table, flow.priority)
-        assert (read.cookie, read.hard_timeout, read.idle_timeout, read.flags) == (flow.cookie, flow.hard_timeout, 0, 0)
+        timeouts = (flow.hard_timeout, flow.idle_timeout)
+        assert (read.cookie, (read.hard_timeout, read.idle_timeout)) == (flow.cookie, timeouts)
+        assert read.flags == (parser.ofproto.OFPFF_SEND_FLOW_REM if flow.notify else 0)
         assert dict(read.match.items()) == match_of(flow.match), str(flow)
         assert heard_all(read.instructions) == [action_of(action) for action in flow.actions], str(flow)
 
@@ -276,18 +296,18 @@ def reply(flows: Iterable[Flow], more: bool = False) -> bytes:
     entries = b""
     for flow in flows:
         body = codec.match_bytes(flow.match) + codec.instructions(flow.actions)
-        timeouts = (0, flow.hard_timeout)
-        head = (48 + len(body), flow.table, 1, 2, flow.priority, *timeouts, 0, flow.cookie, 3, 4)
+        timeouts = (flow.idle_timeout, flow.hard_timeout)
+        head = (48 + len(body), flow.table, 1, 2, flow.priority, *timeouts, flow.notify, flow.cookie, 3, 4)
         entries += struct.pack("!HBxIIHHHH4xQQQ", *head) + body
     return codec.message(19, struct.pack("!HH4x", 1, more) + entries)
 
 
 def test_flows_come_back_as_they_were_sent() -> None:
-    message = reply(rich())
-    assert list(codec.read_flows(message)) == rich()
-    theirs = parsed(message)
+    assert list(codec.read_flows(reply(rich()))) == rich()
+    known = [flow for flow in rich() if not is_metered(flow)]
+    theirs = parsed(reply(known))
     assert isinstance(theirs, parser.OFPFlowStatsReply)
-    assert [entry.cookie for entry in theirs.body] == [flow.cookie for flow in rich()]
+    assert [entry.cookie for entry in theirs.body] == [flow.cookie for flow in known]
 
 
 def test_the_order_of_terms_on_the_wire_does_not_matter() -> None:
@@ -388,6 +408,12 @@ def survives(message: bytes) -> None:
         str([str(flow) for flow in codec.read_flows(message)])
     with suppress(codec.UnknownOnWire):
         codec.read_packet_in(message)
+    with suppress(codec.UnknownOnWire):
+        str(codec.read_flow_end(message).flow)
+    with suppress(codec.UnknownOnWire):
+        str([str(flow) for flow in codec.read_any_flows(message)])
+    with suppress(codec.UnknownOnWire):
+        list(codec.read_meters(message))
 
 
 @given(st.integers(0, 10_000), st.integers(0, 120), scribbles)
@@ -425,9 +451,80 @@ def test_a_term_and_an_action_of_every_kind_come_back() -> None:
         Output(1),
         OutputTo(oxm.REGISTERS[5]),
         ToController(),
+        ToController(3),
         DecrementTtl(),
         Resubmit(3),
         Goto(4),
     )
-    flow = Flow(8, 100, Match(terms), actions, 1, 300)
+    flow = Flow(8, 100, Match(terms), actions, 1, 300, 60, True)
     assert list(codec.read_flows(reply([flow]))) == [flow]
+
+
+# The end of a flow.
+
+
+def flow_removed(flow: Flow, why: int, packets: int) -> bytes:
+    """A flow-removed message (OpenFlow 1.3.5, 7.4.2)."""
+    head = (flow.cookie, flow.priority, why, flow.table, 2, 3, flow.idle_timeout, flow.hard_timeout, packets, 5)
+    return codec.message(11, struct.pack("!QHBBIIHHQQ", *head) + codec.match_bytes(flow.match))
+
+
+@pytest.mark.parametrize(
+    ("why", "end"), [(0, End.IDLE), (1, End.HARD), (2, End.DELETED), (3, End.OTHER), (5, End.OTHER)]
+)
+def test_the_end_of_a_flow_is_read_as_the_frameworks_parser_reads_it(why: int, end: End) -> None:
+    for flow in (each for each in rich() if each.notify):
+        message = flow_removed(flow, why, 17)
+        ours, theirs = codec.read_flow_end(message), parsed(message)
+        assert ours == FlowEnd(replace(flow, actions=()), end, 17)
+        assert (theirs.cookie, theirs.table_id, theirs.priority) == (flow.cookie, flow.table, flow.priority)
+        assert (theirs.reason, theirs.packet_count) == (why, 17)
+        assert (theirs.idle_timeout, theirs.hard_timeout) == (flow.idle_timeout, flow.hard_timeout)
+        assert dict(theirs.match.items()) == match_of(flow.match)
+
+
+def test_the_end_of_a_flow_that_is_cut_short_is_refused() -> None:
+    message = flow_removed(rich()[0], 0, 0)
+    for length in range(len(message)):
+        with pytest.raises(codec.UnknownOnWire):
+            codec.read_flow_end(message[:length])
+
+
+def test_the_flows_of_others_are_told_without_what_ours_never_have() -> None:
+    """An audit shows them by table, priority and cookie."""
+    foreign = entry(struct.pack("!HHHBBHxx", 1, 10, 0x8000, 14 << 1, 2, 80) + bytes(4))
+    ours = reply([Flow(8, 100, WHERE, (Output(1),), 1)])
+    both = codec.message(19, foreign[8:] + ours[16:])
+    assert list(codec.read_any_flows(both)) == [Flow(0, 0, Match(), (), 1), Flow(8, 100, WHERE, (Output(1),), 1)]
+
+
+# Meters.
+
+
+@pytest.mark.parametrize(("present", "command"), [(False, 0), (True, 1)])
+def test_the_framework_writes_our_meters_alike(present: bool, command: int) -> None:
+    theirs = parser.OFPMeterMod(DATAPATH, command, 0b110, 3, [parser.OFPMeterBandDrop(100, 50)])
+    assert codec.meter_change(Meter(3, 100, 50), present) == written(theirs)
+
+
+def test_the_framework_asks_for_meters_alike() -> None:
+    assert codec.meter_request(17) == written(parser.OFPMeterConfigStatsRequest(DATAPATH), 17)
+
+
+def test_meters_come_back_as_they_were_sent() -> None:
+    meters = [Meter(1, 100, 100), Meter(2, 7, 9)]
+    told = b"".join(struct.pack("!HHIHHII4x", 24, 6, each.number, 1, 16, each.rate, each.burst) for each in meters)
+    message = codec.message(19, struct.pack("!HH4x", 10, 0) + told, 17)
+    assert codec.is_about_meters(message)
+    assert not codec.is_about_meters(reply([]))
+    assert (codec.xid(message), codec.kind(message)) == (17, 19)
+    assert list(codec.read_meters(message)) == meters
+    theirs = parsed(message)
+    assert [(each.meter_id, each.bands[0].rate, each.bands[0].burst_size) for each in theirs.body] == [
+        (each.number, each.rate, each.burst) for each in meters
+    ]
+
+
+def test_a_meter_that_is_cut_short_is_refused() -> None:
+    with pytest.raises(codec.UnknownOnWire, match="24 at least"):
+        list(codec.read_meters(codec.message(19, struct.pack("!HH4x", 10, 0) + bytes(20))))

@@ -5,13 +5,17 @@ import struct
 import pytest
 
 from dove_ryu.openflow.fields import APPLICATION, APPLICATION_MASK, Cookie, Kind
-from dove_ryu.openflow.flow import Flow, Match, Output, PacketOut
+from dove_ryu.openflow.flow import Flow, Match, Meter, Output, PacketOut
+from dove_ryu.openflow.pipeline import METERS
 from dove_ryu.openflow.session import OutOfTurn, State
 from dove_ryu.southbound import codec
 from dove_ryu.southbound.link import Link
 
 FLOW = Flow(8, 100, Match(), (), int(Cookie(Kind.POLICY, 3, 7)), 300)
+OTHER = Flow(9, 100, Match(), (), FLOW.cookie)
 PACKET = PacketOut(b"frame", (Output(1),), 3)
+FIRST = APPLICATION << 24
+"""The number of a link's first request; the framework counts its own from elsewhere."""
 
 
 class Paper:
@@ -38,6 +42,12 @@ def reply(*flows: Flow, more: bool = False) -> bytes:
     return codec.message(19, struct.pack("!HH4x", 1, more) + entries)
 
 
+def meters(*present: Meter, more: bool = False) -> bytes:
+    """A meter-configuration reply."""
+    told = b"".join(struct.pack("!HHIHHII4x", 24, 6, each.number, 1, 16, each.rate, each.burst) for each in present)
+    return codec.message(19, struct.pack("!HH4x", 10, more) + told)
+
+
 @pytest.fixture
 def paper() -> Paper:
     return Paper()
@@ -58,28 +68,49 @@ def reading(link: Link, paper: Paper) -> Link:
 @pytest.fixture
 def syncing(reading: Link, paper: Paper) -> Link:
     reading.hear_flows(reply())
+    reading.hear_meters(meters(*METERS))
     reading.synchronise([])
     paper.written.clear()
     return reading
 
 
+@pytest.fixture
+def live(syncing: Link) -> Link:
+    assert syncing.hear_barrier(FIRST + 2)
+    return syncing
+
+
 def test_a_link_knows_its_dswitch(link: Link) -> None:
     assert (link.dpid, link.peer, link.live) == (0x2A, "192.0.2.9", False)
+    assert (link.received, link.answered) == (0, 0)
 
 
-def test_the_greeting_asks_for_all_flows_of_ours(link: Link, paper: Paper) -> None:
+def test_the_greeting_asks_for_all_flows_of_ours_and_for_the_meters(link: Link, paper: Paper) -> None:
     link.greet()
-    assert paper.written == [codec.flow_request(APPLICATION << 56, APPLICATION_MASK, 1)]
+    flows = codec.flow_request(APPLICATION << 56, APPLICATION_MASK, FIRST)
+    assert paper.written == [flows + codec.meter_request(FIRST + 1)]
 
 
-def test_flows_are_whole_once_the_last_part_has_come(reading: Link) -> None:
-    other = Flow(9, 100, Match(), (), FLOW.cookie)
+def test_an_audit_asks_for_all_flows_whosever(link: Link, paper: Paper) -> None:
+    assert (link.ask_flows(), link.ask_flows()) == (FIRST, FIRST + 1)
+    assert paper.written == [codec.flow_request(0, 0, FIRST), codec.flow_request(0, 0, FIRST + 1)]
+
+
+def test_flows_are_whole_once_the_last_part_of_all_has_come(reading: Link) -> None:
     assert reading.hear_flows(reply(FLOW, more=True)) is None
-    assert reading.hear_flows(reply(other)) == [FLOW, other]
+    assert reading.hear_meters(meters(more=True)) is None
+    assert reading.hear_flows(reply(OTHER)) is None
+    assert reading.hear_meters(meters(*METERS)) == [FLOW, OTHER]
 
 
-def test_flows_that_nobody_asked_for_are_passed_over(link: Link, syncing: Link) -> None:
+def test_meters_may_come_before_the_flows(reading: Link) -> None:
+    assert reading.hear_meters(meters()) is None
+    assert reading.hear_flows(reply(FLOW)) == [FLOW]
+
+
+def test_what_nobody_asked_for_is_passed_over(link: Link, syncing: Link) -> None:
     assert syncing.hear_flows(reply(FLOW)) is None
+    assert syncing.hear_meters(meters(*METERS)) is None
 
 
 def test_flows_of_another_version_are_told(reading: Link) -> None:
@@ -88,18 +119,32 @@ def test_flows_of_another_version_are_told(reading: Link) -> None:
         reading.hear_flows(foreign)
 
 
-def test_what_differs_is_sent_with_a_barrier_in_one_write(reading: Link, paper: Paper) -> None:
+@pytest.mark.parametrize(
+    ("present", "sent"),
+    [
+        ((), b"".join(codec.meter_change(meter, present=False) for meter in METERS)),
+        (METERS, b""),
+        ((Meter(METERS[0].number, 7, 7), *METERS[1:]), codec.meter_change(METERS[0], present=True)),
+    ],
+    ids=["missing", "there", "another rate"],
+)
+def test_what_differs_is_sent_with_a_barrier_in_one_write(
+    reading: Link, paper: Paper, present: tuple[Meter, ...], sent: bytes
+) -> None:
+    """Meters first: a flow that names one is refused without it."""
     reading.hear_flows(reply())
+    reading.hear_meters(meters(*present))
     reading.synchronise([FLOW])
-    assert paper.written == [codec.change(FLOW) + codec.barrier(2)]
+    assert paper.written == [sent + codec.change(FLOW) + codec.barrier(FIRST + 2)]
     assert not reading.live
 
 
 def test_a_dswitch_is_live_once_it_confirms_what_was_sent(syncing: Link) -> None:
     assert not syncing.hear_barrier(99)
     assert syncing.session.state is State.SYNCING
-    assert syncing.hear_barrier(2)
+    assert syncing.hear_barrier(FIRST + 2)
     assert syncing.live
+    assert not syncing.hear_barrier(FIRST + 2)
 
 
 def test_a_barrier_before_there_was_any_confirms_nothing(link: Link) -> None:
@@ -114,9 +159,24 @@ def test_a_lost_connection_is_closed(syncing: Link) -> None:
 
 
 def test_changes_go_out_in_order(link: Link, paper: Paper) -> None:
-    other = Flow(9, 100, Match(), (), FLOW.cookie)
-    link.send([FLOW, other])
-    assert paper.written == [codec.change(FLOW) + codec.change(other)]
+    link.send([FLOW, OTHER])
+    assert paper.written == [codec.change(FLOW) + codec.change(OTHER)]
+
+
+def test_a_dswitch_follows_a_revision_once_it_has_confirmed_it(live: Link, paper: Paper) -> None:
+    """F28: what is confirmed is the last revision before the first that is not."""
+    assert live.confirmed(6) == 6
+    live.send([FLOW], revision=7)
+    live.send([OTHER], revision=9)
+    assert paper.written == [
+        codec.change(FLOW) + codec.barrier(FIRST + 3),
+        codec.change(OTHER) + codec.barrier(FIRST + 4),
+    ]
+    assert live.confirmed(9) == 6
+    assert not live.hear_barrier(FIRST + 3)
+    assert live.confirmed(9) == 8
+    assert not live.hear_barrier(FIRST + 4)
+    assert live.confirmed(12) == 12
 
 
 def test_a_batch_of_answers_is_one_write_flows_before_their_packets(link: Link, paper: Paper) -> None:
