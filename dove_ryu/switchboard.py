@@ -19,12 +19,19 @@ from dove_ryu.consequences import Effects
 from dove_ryu.dps import Dps, Observation
 from dove_ryu.features import Answer
 from dove_ryu.model.entities import Learned, Location, dpid_text
-from dove_ryu.openflow.fields import APPLICATION, APPLICATION_MASK
+from dove_ryu.openflow.fields import APPLICATION, APPLICATION_MASK, Cookie, Kind
 from dove_ryu.openflow.flow import Flow, FlowChange, FlowDelete
 from dove_ryu.southbound import codec
 from dove_ryu.southbound.link import Link
 
 LOG = logging.getLogger(__name__)
+
+
+PATIENCE = 0.3
+"""Seconds that a dSwitch may take to confirm that it tells others of an endpoint that has left it."""
+
+Later = Callable[[float, Callable[[], object]], None]
+"""Lets something happen on the DPS's thread after some seconds."""
 
 
 class Listener(Protocol):
@@ -47,9 +54,9 @@ class Connection:
     :ivar since: when it came to the state that it is in; None where it has never been seen.
     :ivar confirmed: the store's revision that the dSwitch is known to follow; None where it was never live.
     :ivar lag: by how many revisions that is behind the world.
-    :ivar requests: policy requests that have come over the present connection.
-    :ivar outstanding: those of them that are not dealt with yet.
-    :ivar flow_changes: sent to it, over all its connections, for changes of the world.
+    :ivar requests: policy requests of it that have been answered.
+    :ivar outstanding: messages over the present connection that wait for the DPS; most are policy requests.
+    :ivar flow_changes: sent to it for changes of the world.
     """
 
     since: datetime | None = None
@@ -74,13 +81,16 @@ class Switchboard:
 
     :ivar listener: is told what is to be recorded.
     :ivar sent: flow changes that followed a change of the world, by datapath id.
+    :ivar requests: policy requests answered, by datapath id.
     :ivar revision: of the store, that the world is at.
     """
 
-    def __init__(self, dps: Dps) -> None:
+    def __init__(self, dps: Dps, later: Later) -> None:
         self.listener: Listener | None = None
         self._dps = dps
+        self._later = later
         self.sent: Counter[int] = Counter()
+        self.requests: Counter[int] = Counter()
         self.revision = 0
         self._links: dict[int, Link] = {}
         self._audits: dict[tuple[int, int], Audit] = {}
@@ -98,6 +108,14 @@ class Switchboard:
             if link is not None:
                 link.send(changes, revision)
                 self.sent[dpid] += len(changes)
+                if revision is not None and any(map(_is_tombstone, changes)):
+                    self._later(PATIENCE, partial(self._doubt, link, revision))
+
+    def _doubt(self, link: Link, revision: int) -> None:
+        """A dSwitch was to tell others of an endpoint that has left it: if it is dead, they are told from here (F22)."""
+        if self._links.get(link.dpid) is link and link.confirmed(self.revision) < revision:
+            LOG.warning("dSwitch %s does not confirm that an endpoint has left it", dpid_text(link.dpid))
+            self.carry_out(self._dps.doubt(link.dpid))
 
     def link(self, dpid: int) -> Link | None:
         """The link of a dSwitch that is connected."""
@@ -113,7 +131,7 @@ class Switchboard:
             self._since[dpid],
             confirmed,
             None if confirmed is None else self.revision - confirmed,
-            0 if link is None else link.received,
+            self.requests[dpid],
             0 if link is None else link.received - link.answered,
             self.sent[dpid],
         )
@@ -245,6 +263,7 @@ class Switchboard:
 
     def _answer(self, link: Link, messages: list[bytes]) -> None:
         answers: list[Answer] = []
+        self.requests[link.dpid] += len(messages)
         for message in messages:
             try:
                 answers.append(self._dps.packet_in(link.dpid, codec.read_packet_in(message)))
@@ -263,3 +282,8 @@ def _tell(listener: Listener, link: Link, answer: Answer) -> None:
         listener.taught(answer.learned, partial(link.answer, [(answer.flows, answer.packets)]))
     if answer.arrived is not None:
         listener.arrived(answer.arrived)
+
+
+def _is_tombstone(change: FlowChange) -> bool:
+    cookie = Cookie.parse(change.cookie) if isinstance(change, Flow) else None
+    return cookie is not None and cookie.kind is Kind.TOMBSTONE
