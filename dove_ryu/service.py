@@ -43,7 +43,8 @@ class Service:
         self.revision = 0
         self._dps = Dps()
         self._control = Control()
-        self.switches = Switchboard(self._dps, self._control.later)
+        self.switches = Switchboard(self._dps)
+        self.switches.later = self._control.later
         self._arrived = threading.Condition()
         self._watching = threading.Thread(target=self._watch, name="dps-watch", daemon=True)
         self._stopping = threading.Event()

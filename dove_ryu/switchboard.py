@@ -80,15 +80,16 @@ class Switchboard:
     """The links by datapath id.  It lives on the DPS's thread.
 
     :ivar listener: is told what is to be recorded.
+    :ivar later: how to be remembered of what a dSwitch has to confirm in time.
     :ivar sent: flow changes that followed a change of the world, by datapath id.
     :ivar requests: policy requests answered, by datapath id.
     :ivar revision: of the store, that the world is at.
     """
 
-    def __init__(self, dps: Dps, later: Later) -> None:
+    def __init__(self, dps: Dps) -> None:
         self.listener: Listener | None = None
+        self.later: Later | None = None
         self._dps = dps
-        self._later = later
         self.sent: Counter[int] = Counter()
         self.requests: Counter[int] = Counter()
         self.revision = 0
@@ -108,8 +109,8 @@ class Switchboard:
             if link is not None:
                 link.send(changes, revision)
                 self.sent[dpid] += len(changes)
-                if revision is not None and any(map(_is_tombstone, changes)):
-                    self._later(PATIENCE, partial(self._doubt, link, revision))
+                if self.later is not None and revision is not None and any(map(_is_tombstone, changes)):
+                    self.later(PATIENCE, partial(self._doubt, link, revision))
 
     def _doubt(self, link: Link, revision: int) -> None:
         """A dSwitch was to tell others of an endpoint that has left it: if it is dead, they are told from here (F22)."""

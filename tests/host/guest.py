@@ -155,8 +155,8 @@ class Scene:
 
     @property
     def location(self) -> Document:
-        """Where the DPS has the machine that moves."""
-        shown: Document = self.net.read(self.location_path)
+        """Where the DPS has the machine that moves; empty while that is nowhere."""
+        shown: Document = self.net.endpoint(self.guest)["location"] or {}
         return shown
 
     def place(self, server: Hypervisor) -> Document:
