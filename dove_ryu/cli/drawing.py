@@ -189,10 +189,19 @@ def status(url: str, answer: Mapping[str, Any]) -> None:
         ("networks", f"{answer['networks']}"),
         ("endpoints", f"{answer['endpoints']}, {answer['attached']} of them attached"),
         ("dSwitches", f"{dswitches['known']}, {dswitches['connected']} of them connected, {dswitches['live']} live"),
-        ("policy requests", ", ".join(f"{outcome} {count}" for outcome, count in requests.items())),
-        ("", f"outstanding {answer['outstanding']}"),
+        ("policy requests", f"{_counts(requests)}; {answer['outstanding']} outstanding"),
         ("caches", f"{answer['invalidations']} locations invalidated, {answer['refreshed']} entries refreshed"),
-        ("flow changes", f"{answer['flow_changes']} sent, confirmed up to {answer['lag']} revisions ago"),
+        ("flow changes", f"{answer['flow_changes']} sent, {_lag(answer['lag'])}"),
     ]
     for line in screen.columns(rows):
         screen.say(f"  {line}")
+
+
+def _counts(requests: Mapping[str, int]) -> str:
+    return ", ".join(f"{outcome} {count}" for outcome, count in requests.items())
+
+
+def _lag(revisions: int) -> str:
+    if not revisions:
+        return "all confirmed"
+    return f"not all confirmed: the slowest dSwitch is {revisions} revision{'s' * (revisions != 1)} behind"

@@ -297,6 +297,8 @@ def test_status(dps: Dps, dove: Dove) -> None:
     assert lines[0] == f"DPS at {dps.url}: ready"
     assert "  endpoints        3, 2 of them attached" in lines
     assert "  dSwitches        2, 2 of them connected, 2 live" in lines
+    assert "  policy requests  allowed 0, denied 0, unknown 0, unlocated 0; 0 outstanding" in lines
+    assert "  flow changes     0 sent, all confirmed" in lines
     assert "  caches           0 locations invalidated, 0 entries refreshed" in lines
     assert lines[-1].split() == ["0000000000000002", "server2", "live", "-", "0", "connected", "-"]
 
