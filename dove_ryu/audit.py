@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from dove_ryu.openflow.fields import Cookie, Kind
-from dove_ryu.openflow.flow import Flow, FlowChange, FlowStrictDelete
+from dove_ryu.openflow.flow import Flow, FlowChange, FlowDelete, FlowStrictDelete
+
+WHOLE_COOKIE = (1 << 64) - 1
 
 
 class Difference(enum.Enum):
@@ -46,14 +48,13 @@ def audit(standing: Iterable[Flow], held: Iterable[Flow], recall: Callable[[Flow
     :param held: all the flows that it holds, others' included.
     :param recall: what should be cached in the place of a cached flow, None for nothing.
     """
-    present = {flow.key: flow for flow in held}
+    ours = [(flow, Cookie.parse(flow.cookie)) for flow in held]
+    findings = [_foreign(flow) for flow, cookie in ours if cookie is None]
+    present = {flow.key: (flow, cookie) for flow, cookie in ours if cookie is not None}
     wanted = {flow.key: flow for flow in standing}
-    findings = [*_missing(wanted.values(), present.keys())]
-    for key, flow in present.items():
-        cookie = Cookie.parse(flow.cookie)
-        if cookie is None:
-            findings.append(_surplus(flow, Difference.FOREIGN, "its cookie is not the DPS's"))
-        elif cookie.kind.cached or cookie.kind is Kind.TOMBSTONE:
+    findings += _missing(wanted.values(), present.keys())
+    for key, (flow, cookie) in present.items():
+        if cookie.kind.cached or cookie.kind is Kind.TOMBSTONE:
             findings += _outdated(flow, cookie, recall(flow))
         elif key not in wanted:
             findings.append(_surplus(flow, Difference.SURPLUS, "nothing here needs it"))
@@ -79,6 +80,12 @@ def _outdated(flow: Flow, cookie: Cookie, today: Flow | None) -> Iterator[Findin
         yield Finding(Difference.OLDER, f"tracking number {cookie.tracking}, today {now.tracking}", flow, today)
     elif (today.actions, today.cookie) != (flow.actions, flow.cookie):
         yield Finding(Difference.CHANGED, f"today it would be: {today}", flow, today)
+
+
+def _foreign(flow: Flow) -> Finding:
+    """A flow of somebody else's; it goes by its cookie, for its match may be one that ours never have and not be read."""
+    why = "its cookie is not the DPS's; its match and actions are shown as far as the DPS's own can be like them"
+    return Finding(Difference.FOREIGN, why, flow, FlowDelete(flow.cookie, WHOLE_COOKIE, flow.table))
 
 
 def _surplus(flow: Flow, difference: Difference, why: str) -> Finding:

@@ -206,14 +206,18 @@ _RYUS = [
         help="seconds after which a switch that reads nothing of what is sent to it is disconnected (default: 5)",
     ),
     cfg.FloatOpt(
-        "echo-request-interval", default=5.0, min=0.1, help="seconds between echo requests to a switch (default: 5)"
+        "echo-request-interval",
+        default=5.0,
+        min=0.1,
+        help="seconds between echo requests to a switch; one that is dead is noticed, at the latest, after "
+        "(--maximum-unreplied-echo-requests + 2) times as many (default: 5)",
     ),
     cfg.IntOpt(
         "maximum-unreplied-echo-requests",
         default=2,
         min=0,
-        help="echo requests that a switch may leave without a reply before it is disconnected, so that one whose host "
-        "or network is dead is not taken for live; 0: none is sent (default: 2)",
+        help="echo requests that a switch may leave without a reply before it is disconnected; 0: none is sent "
+        "(default: 2)",
     ),
 ]
 

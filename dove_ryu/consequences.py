@@ -74,11 +74,21 @@ class Consequences:
     def _touch_network(self, fact: Fact, tables: NetworkTables, hosts: set[int]) -> None:
         after = tables.hosts()
         self.renew(_built_on(fact, tables, hosts | after), tables.name)
+        self._welcome(fact, tables)
         self.forget_fact(self._affected(fact, tables, hosts | after), tables, fact)
         if tables.network is not None:
             self.forget(hosts - after, _whole_network(tables.network))
         if isinstance(fact.either, VirtualNetwork):
             self._touch_rivals(fact, tables)
+
+    def _welcome(self, fact: Fact, tables: NetworkTables) -> None:
+        """An endpoint comes to a dSwitch, maybe back."""
+        before, after = fact.before, fact.after
+        endpoint = tables.endpoints.get(after.endpoint) if isinstance(after, Location) else None
+        if isinstance(after, Location) and endpoint is not None:
+            new = after.dpids - (before.dpids if isinstance(before, Location) else frozenset())
+            for deletion in (each for feature in self._features for each in feature.arrive(endpoint)):
+                self.forget(new, deletion)
 
     def _touch_rivals(self, fact: Fact, tables: NetworkTables) -> None:
         """Other networks that claim the same VNI may now have it, or no longer."""

@@ -1,14 +1,18 @@
 """The one thread of control, and the queue that leads to it.
 
 Switch connections, the store's watch, REST workers and hosts all post to the queue; whatever they bring happens one
-after another on this thread, which alone reads and writes the world.  It never waits for anything but the queue.
+after another on this thread, which alone reads and writes the world.  It never waits for anything but the queue, and for
+the time at which somebody wanted to be remembered.
 """
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -16,12 +20,16 @@ LOG = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+Act = Callable[[], object]
+
 
 class Control:
     """A thread that does what is posted to it, in order."""
 
     def __init__(self) -> None:
-        self._queue: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Act | None] = queue.SimpleQueue()
+        self._due: list[tuple[float, int, Act]] = []
+        self._serial = itertools.count()
         self._thread = threading.Thread(target=self._run, name="dps", daemon=True)
 
     def start(self) -> None:
@@ -33,9 +41,13 @@ class Control:
         self._queue.put(None)
         self._thread.join(1)
 
-    def post(self, act: Callable[[], object]) -> None:
+    def post(self, act: Act) -> None:
         """Let *act* happen on the thread; any thread may post."""
         self._queue.put(act)
+
+    def later(self, seconds: float, act: Act) -> None:
+        """Let *act* happen on the thread, which alone may say so, when that time has passed."""
+        heapq.heappush(self._due, (time.monotonic() + seconds, next(self._serial), act))
 
     def ask(self, question: Callable[[], T], timeout: float) -> T:
         """What *question* answers on the thread, or raises there.
@@ -60,8 +72,20 @@ class Control:
         return value  # type: ignore[return-value]  # None only where T has it
 
     def _run(self) -> None:
-        while (act := self._queue.get()) is not None:
+        while (act := self._next()) is not None:
             try:
                 act()
             except Exception:
                 LOG.exception("an event was lost")
+
+    def _next(self) -> Act | None:
+        """What is to happen next: what is due, or else what is posted; None for the end."""
+        while self._due:
+            left = self._due[0][0] - time.monotonic()
+            if left <= 0:
+                return heapq.heappop(self._due)[2]
+            try:
+                return self._queue.get(timeout=left)
+            except queue.Empty:
+                continue
+        return self._queue.get()

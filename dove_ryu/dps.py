@@ -95,6 +95,7 @@ class Dps:
         """
         self.world.ports[dpid] = dict(ports)
         held = list(installed)
+        self._departed[dpid] = set(_departed(held))
         return self._standing.begin(dpid, held, self._current(dpid, held))
 
     def disconnect(self, dpid: int) -> None:
@@ -103,8 +104,12 @@ class Dps:
         self.world.ports.pop(dpid, None)
 
     def lose(self, dpid: int) -> Effects:
-        """A dSwitch is gone, and with it the tombstones that told others of endpoints that had left it."""
+        """A dSwitch is gone."""
         self.disconnect(dpid)
+        return self.doubt(dpid)
+
+    def doubt(self, dpid: int) -> Effects:
+        """Nobody knows whether a dSwitch still tells others of endpoints that have left it: all who may ask now forget."""
         work = self._consequences()
         gone = self._departed.pop(dpid, set())
         for tables in self.world.networks() if gone else ():
@@ -226,6 +231,14 @@ class Dps:
 
     def _consequences(self) -> Consequences:
         return Consequences(self.world, self._features, self._standing)
+
+
+def _departed(held: Iterable[Flow]) -> Iterator[int]:
+    """The numbers of the endpoints whose tombstones are among some flows."""
+    for flow in held:
+        cookie = Cookie.parse(flow.cookie)
+        if cookie is not None and cookie.kind is Kind.TOMBSTONE:
+            yield cookie.number
 
 
 def _delivery(tables: NetworkTables, packet_in: PacketIn) -> tuple[str | None, Endpoint | None]:

@@ -20,7 +20,7 @@ from dove_ryu.model.documents import ROOT, BadDocument, change_of
 from dove_ryu.model.entities import DSwitch, dpid_text
 from dove_ryu.model.world import Change
 from dove_ryu.store import Commit, Compacted, Store, StoreError
-from dove_ryu.switchboard import Switchboard
+from dove_ryu.switchboard import Connection, Switchboard
 
 LOG = logging.getLogger(__name__)
 
@@ -44,6 +44,7 @@ class Service:
         self._dps = Dps()
         self._control = Control()
         self.switches = Switchboard(self._dps)
+        self.switches.later = self._control.later
         self._arrived = threading.Condition()
         self._watching = threading.Thread(target=self._watch, name="dps-watch", daemon=True)
         self._stopping = threading.Event()
@@ -55,7 +56,7 @@ class Service:
         """
         snapshot = self.store.list(ROOT)
         self._dps.apply(_changes((item.key, item.document) for item in snapshot.items))
-        self.revision = snapshot.revision
+        self.revision = self.switches.revision = snapshot.revision
         self._commits = self.store.watch(snapshot.revision)
         self._control.start()
         self._watching.start()
@@ -80,6 +81,13 @@ class Service:
         :raises TimeoutError: where it does not come to it within *timeout* seconds.
         """
         return self._control.ask(lambda: question(self._dps), timeout)
+
+    def connections(self, timeout: float = 5.0) -> dict[int, Connection]:
+        """How it stands with every dSwitch that has ever connected, by datapath id (F28).
+
+        :raises TimeoutError: where the DPS's thread does not come to it within *timeout* seconds.
+        """
+        return self._control.ask(self.switches.connections, timeout)
 
     def audit(self, dpid: int, repair: bool = False, timeout: float = 10.0) -> list[Finding] | None:
         """What differs between a dSwitch's flows and what they should be; None where it is not live.

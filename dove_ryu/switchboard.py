@@ -19,12 +19,19 @@ from dove_ryu.consequences import Effects
 from dove_ryu.dps import Dps, Observation
 from dove_ryu.features import Answer
 from dove_ryu.model.entities import Learned, Location, dpid_text
-from dove_ryu.openflow.fields import APPLICATION, APPLICATION_MASK
+from dove_ryu.openflow.fields import APPLICATION, APPLICATION_MASK, Cookie, Kind
 from dove_ryu.openflow.flow import Flow, FlowChange, FlowDelete
 from dove_ryu.southbound import codec
 from dove_ryu.southbound.link import Link
 
 LOG = logging.getLogger(__name__)
+
+
+PATIENCE = 0.3
+"""Seconds that a dSwitch may take to confirm that it tells others of an endpoint that has left it."""
+
+Later = Callable[[float, Callable[[], object]], None]
+"""Lets something happen on the DPS's thread after some seconds."""
 
 
 class Listener(Protocol):
@@ -47,9 +54,9 @@ class Connection:
     :ivar since: when it came to the state that it is in; None where it has never been seen.
     :ivar confirmed: the store's revision that the dSwitch is known to follow; None where it was never live.
     :ivar lag: by how many revisions that is behind the world.
-    :ivar requests: policy requests that have come over the present connection.
-    :ivar outstanding: those of them that are not dealt with yet.
-    :ivar flow_changes: sent to it, over all its connections, for changes of the world.
+    :ivar requests: policy requests of it that have been answered.
+    :ivar outstanding: messages over the present connection that wait for the DPS; most are policy requests.
+    :ivar flow_changes: sent to it for changes of the world.
     """
 
     since: datetime | None = None
@@ -73,14 +80,18 @@ class Switchboard:
     """The links by datapath id.  It lives on the DPS's thread.
 
     :ivar listener: is told what is to be recorded.
+    :ivar later: how to be remembered of what a dSwitch has to confirm in time.
     :ivar sent: flow changes that followed a change of the world, by datapath id.
+    :ivar requests: policy requests answered, by datapath id.
     :ivar revision: of the store, that the world is at.
     """
 
     def __init__(self, dps: Dps) -> None:
         self.listener: Listener | None = None
+        self.later: Later | None = None
         self._dps = dps
         self.sent: Counter[int] = Counter()
+        self.requests: Counter[int] = Counter()
         self.revision = 0
         self._links: dict[int, Link] = {}
         self._audits: dict[tuple[int, int], Audit] = {}
@@ -98,6 +109,14 @@ class Switchboard:
             if link is not None:
                 link.send(changes, revision)
                 self.sent[dpid] += len(changes)
+                if self.later is not None and revision is not None and any(map(_is_tombstone, changes)):
+                    self.later(PATIENCE, partial(self._doubt, link, revision))
+
+    def _doubt(self, link: Link, revision: int) -> None:
+        """A dSwitch was to tell others of an endpoint that has left it: if it is dead, they are told from here (F22)."""
+        if self._links.get(link.dpid) is link and link.confirmed(self.revision) < revision:
+            LOG.warning("dSwitch %s does not confirm that an endpoint has left it", dpid_text(link.dpid))
+            self.carry_out(self._dps.doubt(link.dpid))
 
     def link(self, dpid: int) -> Link | None:
         """The link of a dSwitch that is connected."""
@@ -113,7 +132,7 @@ class Switchboard:
             self._since[dpid],
             confirmed,
             None if confirmed is None else self.revision - confirmed,
-            0 if link is None else link.received,
+            self.requests[dpid],
             0 if link is None else link.received - link.answered,
             self.sent[dpid],
         )
@@ -141,6 +160,7 @@ class Switchboard:
         if link.dpid in self._links:
             LOG.warning("dSwitch %s connects anew from %s", dpid_text(link.dpid), link.peer)
             self._end_of(link.dpid)
+        self._end_audits(link.dpid)
         self._links[link.dpid] = link
         self._dps.disconnect(link.dpid)
         self._dps.world.ports[link.dpid] = ports
@@ -189,8 +209,7 @@ class Switchboard:
         if self._links.get(link.dpid) is link:
             self._end_of(link.dpid)
         link.lose()
-        for key in [key for key in self._audits if key[0] == link.dpid]:
-            self._audits.pop(key).done(None)
+        self._end_audits(link.dpid)
         if self._links.get(link.dpid) is link:
             del self._links[link.dpid]
             self.carry_out(self._dps.lose(link.dpid))
@@ -233,6 +252,11 @@ class Switchboard:
         except codec.UnknownOnWire as error:
             LOG.warning("dSwitch %s: %s", dpid_text(link.dpid), error)
 
+    def _end_audits(self, dpid: int) -> None:
+        """Whoever asked a connection that is gone gets no answer from it."""
+        for key in [key for key in self._audits if key[0] == dpid]:
+            self._audits.pop(key).done(None)
+
     def _hear_audited(self, link: Link, message: bytes, pending: Audit) -> None:
         pending.held += codec.read_any_flows(message)
         if codec.more_follows(message):
@@ -245,6 +269,7 @@ class Switchboard:
 
     def _answer(self, link: Link, messages: list[bytes]) -> None:
         answers: list[Answer] = []
+        self.requests[link.dpid] += len(messages)
         for message in messages:
             try:
                 answers.append(self._dps.packet_in(link.dpid, codec.read_packet_in(message)))
@@ -263,3 +288,8 @@ def _tell(listener: Listener, link: Link, answer: Answer) -> None:
         listener.taught(answer.learned, partial(link.answer, [(answer.flows, answer.packets)]))
     if answer.arrived is not None:
         listener.arrived(answer.arrived)
+
+
+def _is_tombstone(change: FlowChange) -> bool:
+    cookie = Cookie.parse(change.cookie) if isinstance(change, Flow) else None
+    return cookie is not None and cookie.kind is Kind.TOMBSTONE

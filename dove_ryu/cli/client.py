@@ -8,7 +8,7 @@ from __future__ import annotations
 import http
 import ipaddress
 from collections.abc import Mapping
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 from urllib.parse import quote, urlsplit
 
@@ -51,24 +51,44 @@ class Client:
         """
         return self._call("GET", path, parameters)
 
-    def put(self, *path: str, value: object, **parameters: str) -> Any:
-        """Put *value* there; raises as :meth:`get` does."""
-        return self._call("PUT", path, parameters, value)
+    def get_version(self, *path: str) -> tuple[Any, str]:
+        """The value there with its ETag, for :meth:`put`; raises as :meth:`get` does."""
+        response = self._send("GET", path, {})
+        return self._value(response), response.headers.get("ETag", "")
+
+    def put(self, *path: str, value: object, version: str | None = None, **parameters: str) -> Any:
+        """Put *value* there, if it is still of a *version*; raises as :meth:`get` does."""
+        condition = {} if version is None else {"If-Match": version}
+        return self._value(self._send("PUT", path, parameters, value, condition))
+
+    def post(self, *path: str, **parameters: str) -> Any:
+        """Have done what is done there; raises as :meth:`get` does."""
+        return self._call("POST", path, parameters)
 
     def delete(self, *path: str) -> None:
         """Delete what is there; raises as :meth:`get` does."""
         self._call("DELETE", path, {})
 
-    def _call(self, method: str, path: tuple[str, ...], parameters: Mapping[str, str], value: object = None) -> Any:
+    def _call(self, method: str, path: tuple[str, ...], parameters: Mapping[str, str]) -> Any:
+        return self._value(self._send(method, path, parameters))
+
+    def _send(
+        self,
+        method: str,
+        path: tuple[str, ...],
+        parameters: Mapping[str, str],
+        value: object = None,
+        condition: Mapping[str, str] = MappingProxyType({}),
+    ) -> requests.Response:
         url = "/".join([self.url, "v1", *map(_segment, path)])
         try:
             # A redirected PUT would arrive as a GET, so a redirection is told and not followed.
-            response = self._session.request(
+            return self._session.request(
                 method,
                 url,
                 params=parameters,
                 json=value,
-                headers={"Accept": "application/json"},
+                headers={"Accept": "application/json", **condition},
                 timeout=self._timeout,
                 allow_redirects=False,
             )
@@ -84,7 +104,6 @@ class Client:
             raise Unreachable(
                 f"{self.url} does not answer as a DPS does ({error}); is --url or DOVE_URL right?"
             ) from None
-        return self._value(response)
 
     def _value(self, response: requests.Response) -> Any:
         """What a response says."""

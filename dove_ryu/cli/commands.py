@@ -240,6 +240,84 @@ def trace(client: Client, network: str, source: str, destination: str, output: s
 
 
 @dove.command()
+@click.argument("dswitches", metavar="[DSWITCH]...", nargs=-1, shell_complete=completion.dswitches)
+@click.option("--repair", is_flag=True, help="Make right what differs, and look again.")
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.pass_obj
+def audit(client: Client, dswitches: tuple[str, ...], repair: bool, output: str) -> Exit:
+    """Compare the flows of each DSWITCH, or of all, with what they should be. Exit code 1: they differ.
+
+    It says which flows differ and why. With --repair the code is that of the second look.
+    """
+    worst, answers = Exit.DONE, []
+    for dpid in dswitches or [str(each["dpid"]) for each in client.get("dswitches")]:
+        try:
+            answer = _audit(client, dpid, repair)
+        except Refused as refusal:
+            screen.complain(*refusal.reasons)
+            worst = max(worst, refusal.code)
+            continue
+        answers.append(answer)
+        worst = max(worst, Exit.DONE if answer["clean"] else Exit.DIFFERENT)
+        if output == "text":
+            drawing.audit(answer)
+    if output == "json":
+        screen.as_json(answers)
+    return worst
+
+
+def _audit(client: Client, dpid: str, repair: bool) -> dict[str, Any]:
+    """What differs at a dSwitch or, after a repair, still differs; ``repaired`` is what did before."""
+    repaired = client.post("dswitches", dpid, "audit", repair="true")["findings"] if repair else []
+    answer = client.post("dswitches", dpid, "audit")
+    return {**answer, "repaired": repaired}
+
+
+@dove.command()
+@click.option(
+    "-n", "--network", metavar="NET", required=True, shell_complete=completion.networks, help="In this network."
+)
+@click.argument("endpoint", shell_complete=completion.endpoints)
+@click.option("--to", metavar="DSWITCH", shell_complete=completion.dswitches, help="Begin a live migration to there.")
+@click.option("--port", metavar="NAME", help="The port there; without it, the one whose iface-id says so.")
+@click.option("--complete", is_flag=True, help="It runs there now: end the migration.")
+@click.option("--abort", is_flag=True, help="It stays where it is: end the migration.")
+@click.pass_obj
+def migrate(
+    client: Client, network: str, endpoint: str, to: str | None, port: str | None, complete: bool, abort: bool
+) -> None:
+    """Take ENDPOINT to another dSwitch without losing a packet.
+
+    Traffic reaches both places until the endpoint speaks at the new one, which completes the migration by itself.
+    """
+    if [to is not None, complete, abort].count(True) != 1:
+        raise BadArgument("say one of --to DSWITCH, --complete and --abort")
+    if abort and port is not None:
+        raise BadArgument("--port is the port at the target; with --abort there is none")
+    path = ("networks", network, "endpoints", endpoint, "location")
+    location, version = client.get_version(*path)
+    wanted = _migration(endpoint, location, to, port, abort)
+    # On the condition that it is still as it was read: it may have spoken there in this very moment.
+    drawing.location(endpoint, client.put(*path, value=wanted, version=version))
+
+
+def _migration(
+    endpoint: str, location: dict[str, Any], to: str | None, port: str | None, abort: bool
+) -> dict[str, Any]:
+    """The location to put."""
+    here, target = {"dswitch": location["dswitch"], "port": location["port"]}, location["migrating_to"]
+    if to is not None:
+        return {**here, "migrating_to": {"dswitch": to, "port": port or ""}}
+    if target is None:
+        raise Refused(f"endpoint '{endpoint}' is not migrating: it is at {tables.place(location)}")
+    if abort:
+        return here
+    if not (port or target["port"]):
+        raise Refused(f"nobody has said yet at which port of {target['dswitch']} '{endpoint}' is; say it with --port")
+    return {"dswitch": target["dswitch"], "port": port or target["port"]}
+
+
+@dove.command()
 @click.pass_obj
 def status(client: Client) -> None:
     """Show the DPS, its dSwitches and their connections."""

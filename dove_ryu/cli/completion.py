@@ -27,6 +27,11 @@ def endpoints(context: click.Context, _parameter: click.Parameter, incomplete: s
     return _names(context, ENDPOINTS, incomplete)
 
 
+def dswitches(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """The datapath ids of the dSwitches."""
+    return _names(context, DSWITCHES, incomplete)
+
+
 def names(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
     """The names of the kind that has been said already.
 

@@ -131,7 +131,51 @@ def _hops(end: Mapping[str, Any]) -> list[str]:
         return [f"{endpoint} attached to no dSwitch"]
     name = f" {dswitch['name']}" if dswitch["name"] else ""
     connected = "" if dswitch["connected"] else " not connected"
-    return [endpoint, f"port {end['location']['port']}", f"dSwitch {dswitch['dpid']}{name}{connected}"]
+    onward = _onward(end["location"])
+    return [endpoint, f"port {end['location']['port']}{onward}", f"dSwitch {dswitch['dpid']}{name}{connected}"]
+
+
+_DIFFERENCES = {"missing": screen.BAD, "foreign": screen.BAD}
+"""The style of a difference where it is not that of what is merely out of date."""
+
+
+def audit(answer: Mapping[str, Any]) -> None:
+    """Draw what differs at a dSwitch: a line for each reason, the flow below it."""
+    dpid, repaired, findings = answer["dpid"], answer["repaired"], answer["findings"]
+    if repaired:
+        screen.say(f"dSwitch {dpid}: {_differences(repaired)}, repaired", screen.WAITING)
+        _findings(repaired)
+    if findings:
+        screen.say(f"dSwitch {dpid}: {_differences(findings)}", screen.BAD)
+        _findings(findings)
+    else:
+        screen.say(f"dSwitch {dpid}: as it should be", screen.GOOD)
+
+
+def _differences(findings: Sequence[Any]) -> str:
+    return f"{len(findings)} difference{'s' * (len(findings) != 1)}"
+
+
+def _findings(findings: Sequence[Mapping[str, Any]]) -> None:
+    for finding in findings:
+        difference = finding["difference"]
+        screen.say(f"  {difference:8} {finding['why']}", _DIFFERENCES.get(difference, screen.WAITING))
+        screen.say(f"           {finding['flow']}")
+
+
+def location(endpoint: str, answer: Mapping[str, Any]) -> None:
+    """Draw where an endpoint is, and where a live migration takes it."""
+    screen.say(f"endpoint '{endpoint}' is at {_place(answer)}{_onward(answer)}")
+
+
+def _onward(answer: Mapping[str, Any]) -> str:
+    target = answer["migrating_to"]
+    return "" if target is None else f", migrating to {_place(target)}"
+
+
+def _place(answer: Mapping[str, Any]) -> str:
+    port = f"port {answer['port']}" if answer["port"] else "a port"
+    return f"{port} of dSwitch {answer['dswitch']}"
 
 
 def status(url: str, answer: Mapping[str, Any]) -> None:
@@ -144,8 +188,20 @@ def status(url: str, answer: Mapping[str, Any]) -> None:
         ("version", f"{answer['version']}, up {since}, at revision {answer['revision']}"),
         ("networks", f"{answer['networks']}"),
         ("endpoints", f"{answer['endpoints']}, {answer['attached']} of them attached"),
-        ("dSwitches", f"{dswitches['known']}, {dswitches['connected']} of them connected"),
-        ("policy requests", ", ".join(f"{outcome} {count}" for outcome, count in requests.items())),
+        ("dSwitches", f"{dswitches['known']}, {dswitches['connected']} of them connected, {dswitches['live']} live"),
+        ("policy requests", f"{_counts(requests)}; {answer['outstanding']} outstanding"),
+        ("caches", f"{answer['invalidations']} locations invalidated, {answer['refreshed']} entries refreshed"),
+        ("flow changes", f"{answer['flow_changes']} sent, {_lag(answer['lag'])}"),
     ]
     for line in screen.columns(rows):
         screen.say(f"  {line}")
+
+
+def _counts(requests: Mapping[str, int]) -> str:
+    return ", ".join(f"{outcome} {count}" for outcome, count in requests.items())
+
+
+def _lag(revisions: int) -> str:
+    if not revisions:
+        return "all confirmed"
+    return f"not all confirmed: the slowest dSwitch is {revisions} revision{'s' * (revisions != 1)} behind"

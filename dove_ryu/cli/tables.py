@@ -55,8 +55,17 @@ def text(value: Any, nothing: str = NOTHING) -> str:
 
 
 def place(location: Object | None) -> str:
-    """``PORT@DPID``, for where an endpoint is."""
-    return f"{location['port']}@{location['dswitch']}" if location else NOTHING
+    """``PORT@DPID``, for where an endpoint is, with ``->PORT@DPID`` behind it for where a live migration takes it."""
+    if not location:
+        return NOTHING
+    target = location["migrating_to"]
+    onward = f"->{target['port'] or '?'}@{target['dswitch']}" if target else ""
+    return f"{location['port']}@{location['dswitch']}{onward}"
+
+
+def _host(endpoint: Object) -> str:
+    """A hosted endpoint, marked while it is still arriving."""
+    return f"{endpoint['network']}/{endpoint['name']}{'(arriving)' if endpoint['arriving'] else ''}"
 
 
 def _at(each: Object, path: tuple[str, ...]) -> Any:
@@ -81,6 +90,7 @@ STYLES = {
     "connected": screen.GOOD,
     "allow": screen.GOOD,
     "down": screen.BAD,
+    "stale": screen.BAD,
     "closed": screen.BAD,
     "lost": screen.BAD,
     "deny": screen.BAD,
@@ -97,7 +107,10 @@ _OPENFLOW = _field("openflow", "connections", "openflow")
 _OVSDB = _field("ovsdb", "connections", "ovsdb")
 _REASON = _field("reason", "connections", "reason")
 
-_CONNECTIONS = (_field("dpid"), _field("name"), _OPENFLOW, _OVSDB, _REASON)
+_LAG = _field("lag", "connections", "lag")
+_OUTSTANDING = _field("outstanding", "connections", "outstanding")
+
+_CONNECTIONS = (_field("dpid"), _field("name"), _OPENFLOW, _LAG, _OUTSTANDING, _OVSDB, _REASON)
 
 _COLUMNS: dict[Kind, tuple[Column, ...]] = {
     NETWORKS: (
@@ -145,14 +158,20 @@ _COLUMNS: dict[Kind, tuple[Column, ...]] = {
         _field("dpid"),
         _field("name"),
         _OPENFLOW,
+        _LAG,
+        _OUTSTANDING,
         _OVSDB,
         _field("tunnels", "encap_types"),
         _field("addresses", "encap_ips"),
         Column("endpoints", lambda each: str(len(each["endpoints"]))),
         _REASON,
         _field("peer", "connections", "peer", wide=True),
+        _field("since", "connections", "since", wide=True),
+        _field("confirmed", "connections", "confirmed", wide=True),
+        _field("requests", "connections", "requests", wide=True),
+        _field("changes", "connections", "flow_changes", wide=True),
         _field("registered", wide=True),
-        Column("hosts", lambda each: text([f"{one['network']}/{one['name']}" for one in each["endpoints"]]), wide=True),
+        Column("hosts", lambda each: text(list(map(_host, each["endpoints"]))), wide=True),
     ),
 }
 

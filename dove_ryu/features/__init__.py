@@ -107,6 +107,10 @@ class Feature:
         """What a dSwitch still holds for an endpoint that has left it."""
         return ()
 
+    def arrive(self, endpoint: Endpoint) -> Iterable[FlowDelete]:
+        """What a dSwitch must no longer hold for an endpoint that comes to it, or comes back."""
+        return ()
+
     def recall(self, world: World, dpid: int, tables: NetworkTables, installed: Flow) -> Flow | None:
         """What a dSwitch should hold today in the place of a cached flow; None for nothing, or not this feature's."""
         return None

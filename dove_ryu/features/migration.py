@@ -4,6 +4,9 @@ The dSwitch that it left holds a tombstone: packets from the tunnel go on to the
 is the location invalidation: the tunnel's source address says whose entry is stale, and that dSwitch is sent the new
 location without having asked.  A tombstone lasts as long as it is used; an entry that nobody uses is gone before it.  What
 arrives for an endpoint after that comes up as a miss, and makes the tombstone anew.
+
+A tombstone never stands where its endpoint is or is going to, so that those of all dSwitches lead, however often an endpoint
+moved, to where it is, and no packet runs in a circle.
 """
 
 from __future__ import annotations
@@ -14,8 +17,8 @@ from dove_ryu.features import TOMBSTONE_TIMEOUT, Answer, Feature, arrivals, onwa
 from dove_ryu.model.entities import Endpoint, Service
 from dove_ryu.model.world import NetworkTables, World
 from dove_ryu.openflow import oxm, packet
-from dove_ryu.openflow.fields import VNI, Cookie, Kind
-from dove_ryu.openflow.flow import Flow, PacketIn, ToController, put
+from dove_ryu.openflow.fields import OBJECT_MASK, VNI, Cookie, Kind
+from dove_ryu.openflow.flow import Flow, FlowDelete, PacketIn, ToController, put
 from dove_ryu.openflow.pipeline import DELIVER, REPORTS, TUNNEL_IN, goto
 
 BELOW_STANDING = 10
@@ -26,9 +29,9 @@ class Migration(Feature):
     """Tombstones in TUNNEL_IN and DELIVER, and the location invalidations that they send."""
 
     def depart(self, world: World, dpid: int, tables: NetworkTables, endpoint: Endpoint) -> Iterable[Flow]:
-        """Tombstones for an endpoint's addresses, as long as it is somewhere else."""
+        """Tombstones for an endpoint's addresses, as long as it is somewhere else and not about to come."""
         location = tables.locations.get(endpoint.name)
-        way = None if location is None or location.dpid == dpid else onward(world, dpid, location.dpid)
+        way = None if location is None or dpid in location.dpids else onward(world, dpid, location.dpid)
         if way is None or tables.network is None:
             return
         cookie = Cookie(Kind.TOMBSTONE, endpoint.number)
@@ -37,6 +40,10 @@ class Migration(Feature):
         for priority, terms, rewrite in arrivals(tables, endpoint):
             actions = [ToController(REPORTS.number), *rewrite, *way]
             yield DELIVER.flow(priority - BELOW_STANDING, terms, actions, cookie, 0, TOMBSTONE_TIMEOUT)
+
+    def arrive(self, endpoint: Endpoint) -> Iterable[FlowDelete]:
+        """The tombstones that it left there are in its way."""
+        yield FlowDelete(int(Cookie(Kind.TOMBSTONE, endpoint.number)), OBJECT_MASK, DELIVER.number)
 
     def recall(self, world: World, dpid: int, tables: NetworkTables, installed: Flow) -> Flow | None:
         """The tombstone under the same key today."""
@@ -51,6 +58,9 @@ class Migration(Feature):
         if packet_in.table != DELIVER.number:
             return None
         endpoint = _receiver(tables, packet_in)
+        location = None if endpoint is None else tables.locations.get(endpoint.name)
+        if location is not None and dpid in location.dpids:
+            return Answer()  # a copy for one whose port is not there yet: nobody is wrong
         sender = world.dswitch_at(_tunnel_source(packet_in))
         stale = None if sender is None else sender.dpid
         cookie = Cookie.parse(packet_in.cookie)

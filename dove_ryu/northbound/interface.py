@@ -10,9 +10,11 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol, TypeVar
 
+from dove_ryu.audit import Finding
 from dove_ryu.dps import Dps
 from dove_ryu.northbound.problems import Refusal
 from dove_ryu.store import Conflict, Store
+from dove_ryu.switchboard import Connection
 
 Answer = TypeVar("Answer")
 
@@ -49,6 +51,19 @@ class Service(Protocol):
         """What *question* answers in the DPS's own thread, or raises there.
 
         :raises TimeoutError: when that thread does not come to it in time.
+        """
+
+    def connections(self, timeout: float = 5.0) -> dict[int, Connection]:
+        """How it stands with every dSwitch that has ever connected, by datapath id.
+
+        :raises TimeoutError: as :meth:`ask` does.
+        """
+
+    def audit(self, dpid: int, repair: bool = False, timeout: float = 10.0) -> list[Finding] | None:
+        """What differs between a dSwitch's flows and what they should be; None where it is not live.
+
+        :param repair: whether to send the remedies too.
+        :raises TimeoutError: where it does not answer in time.
         """
 
     def reached(self, revision: int, timeout: float = 5.0) -> bool:

@@ -6,7 +6,8 @@ What the DPS holds is asked of it when somebody collects; only what passes by, t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client import Counter as CounterMetric
@@ -14,14 +15,32 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from dove_ryu.dps import Dps, Observation
+from dove_ryu.dps import Dps
+from dove_ryu.model.entities import dpid_text
 from dove_ryu.model.resolution import Outcome
+from dove_ryu.northbound.connections import LIVE, Connections, states
 from dove_ryu.northbound.interface import Service
 
 UNKNOWN = "unknown"
 """What wild methods and URLs are counted under, so that they make no new series."""
 
 METHODS = frozenset({"GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS"})
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What the DPS holds at one moment; of an empty one at first.
+
+    :ivar states: of every known dSwitch.
+    """
+
+    requests: Mapping[Outcome, int] = field(default_factory=dict)
+    states: Mapping[int, str] = field(default_factory=dict)
+    networks: int = 0
+    endpoints: int = 0
+    attached: int = 0
+    invalidations: int = 0
+    refreshed: int = 0
 
 
 class Metrics:
@@ -63,40 +82,88 @@ class _State(Collector):
 
     def describe(self) -> Iterator[Metric]:
         """The names, without asking for the values."""
-        return iter(_families())
+        return _metrics(Figures(), {}, 0)
 
     def collect(self) -> Iterator[Metric]:
         """The metrics with their values now."""
-        requests, dswitches, networks, endpoints, attached = self._service.ask(_figures)
-        by_outcome, by_state, count, declared, located, revision = _families()
-        for outcome in Outcome:
-            by_outcome.add_metric([outcome.value], requests[outcome])
-        for state, number in sorted(dswitches.items()):
-            by_state.add_metric([state], number)
-        count.add_metric([], networks)
-        declared.add_metric([], endpoints)
-        located.add_metric([], attached)
-        revision.add_metric([], self._service.revision)
-        yield from (by_outcome, by_state, count, declared, located, revision)
+        figures, connections = self._service.ask(_figures), self._service.connections()
+        return _metrics(figures, connections, self._service.revision)
 
 
-def _families() -> tuple[
-    CounterMetricFamily, GaugeMetricFamily, GaugeMetricFamily, GaugeMetricFamily, GaugeMetricFamily, GaugeMetricFamily
-]:
-    return (
-        CounterMetricFamily("dove_policy_requests", "Policy requests answered.", labels=["outcome"]),
-        GaugeMetricFamily("dove_dswitches", "dSwitches by the state of their OpenFlow session.", labels=["state"]),
-        GaugeMetricFamily("dove_networks", "Virtual networks."),
-        GaugeMetricFamily("dove_endpoints", "Endpoints of all networks."),
-        GaugeMetricFamily("dove_endpoints_attached", "Endpoints whose location is known."),
-        GaugeMetricFamily("dove_revision", "Revision of the store that the DPS is at."),
+def _metrics(figures: Figures, connections: Connections, revision: int) -> Iterator[Metric]:
+    outcomes = {outcome.value: figures.requests.get(outcome, 0) for outcome in Outcome}
+    yield _counter("dove_policy_requests", "Policy requests answered.", "outcome", outcomes)
+    yield _gauge(
+        "dove_dswitches",
+        "dSwitches by the state of their OpenFlow connection.",
+        "state",
+        dict(sorted(Counter(figures.states.values()).items())),
+    )
+    yield GaugeMetricFamily("dove_networks", "Virtual networks.", figures.networks)
+    yield GaugeMetricFamily("dove_endpoints", "Endpoints of all networks.", figures.endpoints)
+    yield GaugeMetricFamily("dove_endpoints_attached", "Endpoints whose location is known.", figures.attached)
+    yield GaugeMetricFamily("dove_revision", "Revision of the store that the DPS is at.", revision)
+    yield CounterMetricFamily(
+        "dove_location_invalidations", "Location invalidations heard from dSwitches.", figures.invalidations
+    )
+    yield CounterMetricFamily(
+        "dove_entries_refreshed", "Cached entries in use whose time was up, and which were renewed.", figures.refreshed
+    )
+    yield from _of_each_dswitch(figures.states, connections)
+
+
+def _of_each_dswitch(known: Mapping[int, str], connections: Connections) -> Iterator[Metric]:
+    live = {dpid_text(dpid): int(state == LIVE) for dpid, state in known.items()}
+    each = {dpid_text(dpid): connection for dpid, connection in sorted(connections.items())}
+    yield _gauge("dove_dswitch_live", "Whether a dSwitch is connected and holds what it should.", "dpid", live)
+    yield _gauge(
+        "dove_dswitch_lag_revisions",
+        "Revisions by which what a dSwitch has confirmed is behind the DPS.",
+        "dpid",
+        {dpid: connection.lag for dpid, connection in each.items() if connection.lag is not None},
+    )
+    yield _gauge(
+        "dove_dswitch_outstanding",
+        "Messages of a dSwitch, policy requests above all, that wait for the DPS.",
+        "dpid",
+        {dpid: connection.outstanding for dpid, connection in each.items()},
+    )
+    yield _counter(
+        "dove_dswitch_policy_requests",
+        "Policy requests of a dSwitch answered.",
+        "dpid",
+        {dpid: connection.requests for dpid, connection in each.items()},
+    )
+    yield _counter(
+        "dove_dswitch_flow_changes",
+        "Flow changes sent to a dSwitch for changes of the world.",
+        "dpid",
+        {dpid: connection.flow_changes for dpid, connection in each.items()},
     )
 
 
-def _figures(dps: Dps) -> tuple[Counter[Outcome], Counter[str], int, int, int]:
-    known = {*dps.world.dswitches, *dps.observations}
-    states = Counter(dps.observations.get(dpid, Observation()).openflow for dpid in known)
+def _gauge(name: str, text: str, label: str, values: Mapping[str, int]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, text, labels=[label])
+    for key, value in values.items():
+        family.add_metric([key], value)
+    return family
+
+
+def _counter(name: str, text: str, label: str, values: Mapping[str, int]) -> CounterMetricFamily:
+    family = CounterMetricFamily(name, text, labels=[label])
+    for key, value in values.items():
+        family.add_metric([key], value)
+    return family
+
+
+def _figures(dps: Dps) -> Figures:
     tables = list(dps.world.networks())
-    endpoints = sum(len(each.declared) for each in tables)
-    attached = sum(len(each.locations.keys() & each.declared.keys()) for each in tables)
-    return Counter(dps.requests), states, len(tables), endpoints, attached
+    return Figures(
+        Counter(dps.requests),
+        states(dps),
+        len(tables),
+        sum(len(each.declared) for each in tables),
+        sum(len(each.locations.keys() & each.declared.keys()) for each in tables),
+        dps.invalidations,
+        dps.refreshed,
+    )

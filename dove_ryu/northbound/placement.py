@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterator, Mapping
+from functools import partial
 
 from dove_ryu.dps import Dps
 from dove_ryu.model.addresses import canonical_ip
@@ -60,9 +61,10 @@ class Placement:
             item = self._store.get(key_of(wanted))
             version = version_of(item)
             precondition.check(f"location of '{endpoint}'", version)
-            occupant = self._service.ask(lambda dps: _occupant(dps, wanted))
-            if occupant is not None:
-                raise _occupied(wanted, occupant)
+            for place in wanted.places:
+                occupant = self._service.ask(partial(_occupant, wanted=wanted, place=place))
+                if occupant is not None:
+                    raise _occupied(place, occupant)
             document = _moved(None if item is None else item.document, wanted)
             if item is not None and document == item.document:
                 return version, False
@@ -138,13 +140,19 @@ class Placement:
 
 
 def _moved(before: Document | None, wanted: Location) -> Document:
-    """The document of a location that was *before*; its tracking number rises when it moves."""
+    """The document of a location that was *before*; its tracking number rises when it moves.
+
+    The end of a live migration is what whoever told of its beginning will tell of too: iface-ids, or nobody but us.
+    """
     document = document_of(wanted)
     if before is None:
         return document
     if (before["dpid"], before["port"]) == (document["dpid"], document["port"]):
         return {**before, "migrating_to": document["migrating_to"]}
-    return {**document, "tracking": before["tracking"] + 1}
+    tracking = before["tracking"] + 1
+    if before.get("migrating_to") == {"dpid": document["dpid"], "port": document["port"]}:
+        return {**document, "tracking": tracking, "observed": before["observed"]}
+    return {**document, "tracking": tracking}
 
 
 def places_at(dps: Dps, dpid: int) -> Iterator[Location]:
@@ -154,18 +162,19 @@ def places_at(dps: Dps, dpid: int) -> Iterator[Location]:
             yield tables.locations[name]
 
 
-def _occupant(dps: Dps, wanted: Location) -> Location | None:
-    """Another endpoint's location at that very port."""
-    for place in places_at(dps, wanted.dpid):
-        if place.port == wanted.port and (place.network, place.endpoint) != (wanted.network, wanted.endpoint):
-            return place
+def _occupant(dps: Dps, wanted: Location, place: Place) -> Location | None:
+    """Another endpoint's location at that very port, one of those where an endpoint is *wanted*."""
+    for other in places_at(dps, place.dpid):
+        itself = (other.network, other.endpoint) == (wanted.network, wanted.endpoint)
+        if not itself and place.port and other.port_at(place.dpid) == place.port:
+            return other
     return None
 
 
-def _occupied(wanted: Location, occupant: Location) -> Refusal:
+def _occupied(place: Place, occupant: Location) -> Refusal:
     return Refusal(
         409,
-        f"port {wanted.port} of dSwitch {dpid_text(wanted.dpid)} is where endpoint "
+        f"port {place.port} of dSwitch {dpid_text(place.dpid)} is where endpoint "
         f"'{occupant.network}/{occupant.endpoint}' is; delete or change that location first",
     )
 
@@ -179,7 +188,7 @@ def _read_location(value: object) -> tuple[Place, Place | None]:
         here = _read_place(fields)
         if fields["migrating_to"].value is not None:
             there = fields["migrating_to"].fields("dswitch", "port")
-            target = None if there is None else _read_place(there, port_known=bool(there["port"]))
+            target = None if there is None else _read_place(there, port_known=there["port"].value not in (None, ""))
         if here is not None and target is not None and here.dpid == target.dpid:
             fields["migrating_to"].complain("is the dSwitch where the endpoint is; name another, or null to end it")
     if problems or here is None:

@@ -6,6 +6,7 @@ remains here is to take the request apart and to put the answer together.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,7 +19,9 @@ from dove_ryu.model.edits import KINDS, Difference
 from dove_ryu.model.entities import dpid_text
 from dove_ryu.model.resolution import Outcome
 from dove_ryu.northbound.answers import as_json, collection, plain, single
+from dove_ryu.northbound.audits import audit
 from dove_ryu.northbound.bodies import document_of, flag
+from dove_ryu.northbound.connections import LIVE, STALE, Connections, states
 from dove_ryu.northbound.intent import Intent
 from dove_ryu.northbound.interface import Service
 from dove_ryu.northbound.metrics import Metrics
@@ -93,6 +96,7 @@ class Resources:
             "/v1/dswitches/{dpid}",
             {"GET": self._get_dswitch, "PUT": self._put_dswitch, "DELETE": self._delete_dswitch},
         )
+        yield Resource("/v1/dswitches/{dpid}/audit", {"POST": self._audit_dswitch}, parameters=("repair",))
         yield Resource("/v1/trace", {"GET": self._get_trace}, parameters=_TRACED)
         yield Resource("/v1/status", {"GET": self._get_status})
         yield Resource("/metrics", {"GET": self._get_metrics}, parameters=None)
@@ -174,6 +178,11 @@ class Resources:
         self._placement.delete_dswitch(_dpid(names), Precondition.of(request))
         return Response(status=204)
 
+    def _audit_dswitch(self, request: Request, names: Names) -> Response:
+        dpid, repair = _dpid(names), flag(request, "repair")
+        self._views.require_dswitch(dpid)
+        return as_json(audit(self._service, dpid, repair))
+
     # The DPS itself.
 
     def _get_trace(self, request: Request, names: Names) -> Response:
@@ -193,7 +202,7 @@ class Resources:
 
     def _get_status(self, request: Request, names: Names) -> Response:
         started = self._service.started
-        figures = self._service.ask(_figures)
+        figures, connections = self._service.ask(_figures), self._service.connections()
         return as_json(
             {
                 "version": self._service.version,
@@ -202,6 +211,7 @@ class Resources:
                 "started": started.isoformat(timespec="seconds"),
                 "uptime": round((datetime.now(UTC) - started).total_seconds(), 3),
                 **figures,
+                **_sums(connections),
             }
         )
 
@@ -231,13 +241,29 @@ def _dpid(names: Names) -> int:
 def _figures(dps: Dps) -> dict[str, Any]:
     tables = list(dps.world.networks())
     known = {*dps.world.dswitches, *dps.connected}
+    by_state = Counter(states(dps).values())
     return {
         "networks": len(tables),
         "endpoints": sum(len(each.declared) for each in tables),
         "attached": sum(len(each.locations.keys() & each.declared.keys()) for each in tables),
-        "dswitches": {"known": len(known), "connected": len(dps.connected)},
+        "dswitches": {
+            "known": len(known),
+            "connected": len(dps.connected),
+            "live": by_state[LIVE],
+            "stale": by_state[STALE],
+        },
         "disconnected": [dpid_text(dpid) for dpid in sorted(known - dps.connected)],
         "policy_requests": {outcome.value: dps.requests[outcome] for outcome in Outcome},
+        "invalidations": dps.invalidations,
+        "refreshed": dps.refreshed,
+    }
+
+
+def _sums(connections: Connections) -> dict[str, Any]:
+    return {
+        "outstanding": sum(each.outstanding for each in connections.values()),
+        "flow_changes": sum(each.flow_changes for each in connections.values()),
+        "lag": max((each.lag for each in connections.values() if each.lag is not None), default=0),
     }
 
 

@@ -58,7 +58,7 @@ def trace(dps: Dps, tables: NetworkTables, source: str, destination: str) -> dic
     if reply.outcome is not Outcome.ALLOWED or reply.location is None:
         return _shown(dps, tables, reply.outcome.value, reply.reason, sender, reply)
     way = _way(dps, tables, sender, reply.location)
-    reason = f"{reply.reason}; but {way.reason}" if way.reason else reply.reason
+    reason = "".join((reply.reason, _onward(reply.location), f"; but {way.reason}" if way.reason else ""))
     return _shown(dps, tables, reply.outcome.value, reason, sender, reply, way)
 
 
@@ -102,6 +102,15 @@ def _reply(tables: NetworkTables, sender: Endpoint, destination: str) -> PolicyR
             reason = f"endpoint '{destination}' has no address yet: none is declared, and none was learned"
             return PolicyReply(Outcome.UNKNOWN, reason, named)
     return resolve(tables, PolicyRequest(sender.domain, address))
+
+
+def _onward(there: Location) -> str:
+    """Where a live migration takes a destination (X5)."""
+    target = there.migrating_to
+    if target is None:
+        return ""
+    port = f"port {target.port}" if target.port else "a port"
+    return f", and a live migration takes it to {port} of dSwitch {dpid_text(target.dpid)}, which gets a copy"
 
 
 def _not_attached(sender: Endpoint) -> str:
@@ -163,7 +172,12 @@ def _end(dps: Dps, tables: NetworkTables, endpoint: Endpoint | None) -> dict[str
     place = tables.locations.get(endpoint.name)
     location, dswitch = None, None
     if place is not None:
-        location = {"dswitch": dpid_text(place.dpid), "port": place.port, "tracking": place.tracking}
+        location = {
+            "dswitch": dpid_text(place.dpid),
+            "port": place.port,
+            "tracking": place.tracking,
+            "migrating_to": _target(place),
+        }
         known = dps.world.dswitches.get(place.dpid, DSwitch(place.dpid, encap_types=()))
         dswitch = {
             "dpid": dpid_text(place.dpid),
@@ -180,6 +194,11 @@ def _end(dps: Dps, tables: NetworkTables, endpoint: Endpoint | None) -> dict[str
         "location": location,
         "dswitch": dswitch,
     }
+
+
+def _target(place: Location) -> dict[str, str] | None:
+    target = place.migrating_to
+    return None if target is None else {"dswitch": dpid_text(target.dpid), "port": target.port}
 
 
 def _policy(policy: Policy | None) -> dict[str, Any] | None:

@@ -8,7 +8,6 @@ than the version, never older, and an edit made on sight of it is refused rather
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
 from typing import Any
 
 from dove_ryu.dps import Dps, Observation
@@ -16,6 +15,7 @@ from dove_ryu.model.blueprint import render
 from dove_ryu.model.documents import Document, document_of, key_of, network_key
 from dove_ryu.model.entities import DSwitch, Endpoint, Learned, Location, dpid_text, policy_name
 from dove_ryu.model.world import NetworkTables
+from dove_ryu.northbound.connections import NEVER, shown
 from dove_ryu.northbound.drafts import version_of
 from dove_ryu.northbound.intent import network_as_it_is
 from dove_ryu.northbound.interface import Service, await_revision
@@ -23,6 +23,7 @@ from dove_ryu.northbound.missing import member_key, no_network, no_object
 from dove_ryu.northbound.placement import location_key, places_at
 from dove_ryu.northbound.problems import Refusal
 from dove_ryu.store import Item
+from dove_ryu.switchboard import Connection
 
 Shown = dict[str, Any]
 """An object as JSON has it."""
@@ -98,18 +99,23 @@ class Views:
         One question each: a long one would keep policy requests waiting.
         """
         dpids = self._service.ask(_known_dswitches)
-        return [self._dswitch(dpid) for dpid in sorted(dpids)]
+        connections = self._service.connections()
+        return [self._dswitch(dpid, connections.get(dpid, NEVER)) for dpid in sorted(dpids)]
 
     def dswitch(self, dpid: int) -> Versioned:
         """One dSwitch."""
+        self.require_dswitch(dpid)
+        return self._dswitch(dpid, self._service.connections().get(dpid, NEVER))
+
+    def require_dswitch(self, dpid: int) -> None:
+        """See that a dSwitch is known."""
         if dpid not in self._service.ask(_known_dswitches):
             raise Refusal(404, f"no dSwitch {dpid_text(dpid)} is registered, connected or host to an endpoint")
-        return self._dswitch(dpid)
 
-    def _dswitch(self, dpid: int) -> Versioned:
+    def _dswitch(self, dpid: int, connection: Connection) -> Versioned:
         item = self._store.get(key_of(DSwitch(dpid)))
         await_revision(self._service, version_of(item))
-        return version_of(item), self._service.ask(lambda dps: _dswitch(dps, dpid))
+        return version_of(item), self._service.ask(lambda dps: _dswitch(dps, dpid, connection))
 
     def _version_of_network(self, name: str) -> int:
         item = self._store.get(network_key(name))
@@ -206,11 +212,13 @@ _NOTHING_OBSERVED: dict[str, Shown] = {
 
 
 def _location(document: Document) -> Shown:
+    target = document.get("migrating_to")  # a document of before there were live migrations has none
     return {
         "dswitch": document["dpid"],
         "port": document["port"],
         "tracking": document["tracking"],
         "observed": document["observed"],
+        "migrating_to": None if target is None else {"dswitch": target["dpid"], "port": target["port"]},
     }
 
 
@@ -219,27 +227,31 @@ def _known_dswitches(dps: Dps) -> set[int]:
     return {*dps.world.dswitches, *dps.connected, *hosting}
 
 
-def _dswitch(dps: Dps, dpid: int) -> Shown:
+def _dswitch(dps: Dps, dpid: int, connection: Connection) -> Shown:
     registered = dps.world.dswitches.get(dpid)
     places = places_at(dps, dpid)
     return {
         "dpid": dpid_text(dpid),
         **document_of(registered or DSwitch(dpid, encap_types=())),
         "registered": registered is not None,
-        "connections": asdict(dps.observations.get(dpid, Observation())),
+        "connections": shown(dps.observations.get(dpid, Observation()), connection),
         "ports": dict(sorted(dps.world.ports.get(dpid, {}).items())),
-        "endpoints": [_hosted(dps.world.tables[place.network].endpoints[place.endpoint], place) for place in places],
+        "endpoints": [
+            _hosted(dps.world.tables[place.network].endpoints[place.endpoint], place, dpid) for place in places
+        ],
     }
 
 
-def _hosted(endpoint: Endpoint, place: Location) -> Shown:
+def _hosted(endpoint: Endpoint, place: Location, dpid: int) -> Shown:
+    """An endpoint as a dSwitch hosts it, which a live migration may be bringing there."""
     return {
         "network": endpoint.network,
         "name": endpoint.name,
-        "port": place.port,
+        "port": place.port_at(dpid),
         "domain": endpoint.domain,
         "macs": list(endpoint.macs),
         "ips": list(endpoint.ips),
         "tracking": place.tracking,
         "observed": place.observed,
+        "arriving": place.dpid != dpid,
     }

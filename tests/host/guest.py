@@ -76,11 +76,11 @@ class Guest(Endpoint):
         self._mutate(server, [["external_ids", "delete", ["set", ["iface-id", "attached-mac"]]]])
 
     def resume(self, server: Hypervisor) -> None:
-        """From now on it runs, and speaks, on this server."""
-        with self.inside():
-            for name, cable in self._cables.items():
-                speaks = "on" if name == server.name else "off"
-                ip(f"link set {cable} type bridge_slave flood {speaks} mcast_flood {speaks} bcast_flood {speaks}")
+        """From now on it runs, and speaks, on this server; what it says in that very moment, it says at both."""
+        self.run("tc", "qdisc", "replace", "dev", self._cables[server.name], "root", "pfifo", "limit", "1000")
+        for name, cable in self._cables.items():
+            if name != server.name:
+                self.run("tc", "qdisc", "replace", "dev", cable, "root", "pfifo", "limit", "0")
 
     def announce(self, server: Hypervisor) -> None:
         """What QEMU sends in the machine's name when it resumes it on a server: RARP, to all."""
@@ -131,7 +131,7 @@ def _cable_mac(mac: str) -> str:
 
 # ---- a network with a machine that moves ---------------------------------------------------------
 
-GUEST, PEER = 1, 2
+GUEST, PEER, NEIGHBOUR_OF_GUEST = 1, 2, 3
 
 
 @dataclass(frozen=True)
@@ -155,8 +155,8 @@ class Scene:
 
     @property
     def location(self) -> Document:
-        """Where the DPS has the machine that moves."""
-        shown: Document = self.net.read(self.location_path)
+        """Where the DPS has the machine that moves; empty while that is nowhere."""
+        shown: Document = self.net.endpoint(self.guest)["location"] or {}
         return shown
 
     def place(self, server: Hypervisor) -> Document:
@@ -189,7 +189,11 @@ def scene(net: DataCenter, network: str, source: Hypervisor, old: Hypervisor, ne
                 {"from": "guests", "to": "peers", "actions": ["accept"]},
                 {"from": "peers", "to": "guests", "actions": ["accept"]},
             ],
-            "endpoints": [machine("guest", GUEST, "guests"), machine("peer", PEER, "peers")],
+            "endpoints": [
+                machine("guest", GUEST, "guests"),
+                machine("peer", PEER, "peers"),
+                machine("neighbour", NEIGHBOUR_OF_GUEST, "peers"),
+            ],
         }
     )
     peer = net.attach(source, f"{network}/peer")

@@ -148,8 +148,8 @@ web1  web     02:00:00:00:00:03  10.0.0.31               -
     assert (
         dove("get", "dswitches", "1").out
         == """\
-DPID              NAME     OPENFLOW  OVSDB      TUNNELS       ADDRESSES   ENDPOINTS  REASON
-0000000000000001  server1  live      connected  geneve,vxlan  192.0.2.11  1          -
+DPID              NAME     OPENFLOW  LAG  OUTSTANDING  OVSDB      TUNNELS       ADDRESSES   ENDPOINTS  REASON
+0000000000000001  server1  live      -    0            connected  geneve,vxlan  192.0.2.11  1          -
 """
     )
     assert dove("get", "actions", "-n", "shop").out == "NAME  KIND  APPLIANCE\n"
@@ -296,8 +296,11 @@ def test_status(dps: Dps, dove: Dove) -> None:
     lines = dove("status").out.splitlines()
     assert lines[0] == f"DPS at {dps.url}: ready"
     assert "  endpoints        3, 2 of them attached" in lines
-    assert "  dSwitches        2, 2 of them connected" in lines
-    assert lines[-1].split() == ["0000000000000002", "server2", "live", "connected", "-"]
+    assert "  dSwitches        2, 2 of them connected, 2 live" in lines
+    assert "  policy requests  allowed 0, denied 0, unknown 0, unlocated 0; 0 outstanding" in lines
+    assert "  flow changes     0 sent, all confirmed" in lines
+    assert "  caches           0 locations invalidated, 0 entries refreshed" in lines
+    assert lines[-1].split() == ["0000000000000002", "server2", "live", "-", "0", "connected", "-"]
 
 
 def test_status_of_a_dps_without_dswitches(dove: Dove) -> None:

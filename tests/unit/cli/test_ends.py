@@ -90,6 +90,8 @@ def fails(capfd, *arguments: str) -> tuple[int, str]:
         ("apply", "missing option '-f' / '--file'"),
         ("apply -f nowhere.yaml", "nowhere.yaml: No such file or directory"),
         ("trace app1 db1", "missing option '-n' / '--network'"),
+        ("migrate -n shop app1", "say one of --to DSWITCH, --complete and --abort"),
+        ("migrate -n shop app1 --abort --port tap0", "--port is the port at the target; with --abort there is none"),
         ("--timeout 0 status", "invalid value for '--timeout'"),
         ("--timeout soon status", "invalid value for '--timeout'"),
         ("--url 127.0.0.1:8080 status", "'127.0.0.1:8080' says no DPS; write --url or DOVE_URL as http://HOST:PORT"),
@@ -125,6 +127,8 @@ def test_help_and_version_are_0(capfd) -> None:
         ("delete endpoint app9 -n shop", "no endpoint 'app9' in network 'shop'; did you mean 'app1'?"),
         ("get dswitch 7", "no dSwitch 0000000000000007 is registered, connected or host to an endpoint"),
         ("trace -n ship a b", "no network 'ship'; did you mean 'shop'?"),
+        ("audit 7", "no dSwitch 0000000000000007 is registered, connected or host to an endpoint"),
+        ("migrate -n ship app1 --abort", "no network 'ship'; did you mean 'shop'?"),
     ],
 )
 @pytest.mark.usefixtures("shop")

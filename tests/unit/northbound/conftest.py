@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from dove_ryu.service import Service as RunningService
 from dove_ryu.store import open_store
 
 from .served import SHOP, Client, Service
@@ -24,6 +25,18 @@ def service(empty_store: Path, tmp_path: Path) -> Iterator[Service]:
     path = shutil.copy(empty_store, tmp_path / "dps.sqlite")
     store = open_store(f"sqlite:///{path}")
     service = Service(store)
+    yield service
+    service.stop()
+    store.close()
+
+
+@pytest.fixture
+def running(empty_store: Path, tmp_path: Path) -> Iterator[RunningService]:
+    """The DPS in motion, to which dSwitches may connect."""
+    path = shutil.copy(empty_store, tmp_path / "running.sqlite")
+    store = open_store(f"sqlite:///{path}")
+    service = RunningService(store)
+    service.start()
     yield service
     service.stop()
     store.close()

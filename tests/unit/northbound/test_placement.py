@@ -16,16 +16,59 @@ HERE = {"dswitch": "0000000000000001", "port": "tap0"}
 def test_an_endpoint_is_located_moved_and_detached(shop: Client) -> None:
     created = shop("PUT", f"{WEB1}/location", HERE)
     assert created.status_code == 201
-    assert created.json == {**HERE, "tracking": 1, "observed": False}
+    assert created.json == {**HERE, "tracking": 1, "observed": False, "migrating_to": None}
     assert shop.get(f"{WEB1}/location") == shop.get(WEB1)["location"] == created.json
     again = shop("PUT", f"{WEB1}/location", created.json)
     assert (again.status_code, again.json, again.headers["ETag"]) == (200, created.json, created.headers["ETag"])
     moved = shop.put(f"{WEB1}/location", {"dswitch": "0xAb", "port": "tap0"})
-    assert moved == {"dswitch": "00000000000000ab", "port": "tap0", "tracking": 2, "observed": False}
+    assert moved == {**created.json, "dswitch": "00000000000000ab", "tracking": 2}
     assert shop("DELETE", f"{WEB1}/location").status_code == 204
     assert shop.get(WEB1)["location"] is None
     assert "not attached" in shop.refused(404, "GET", f"{WEB1}/location")["detail"]
     shop.refused(404, "DELETE", f"{WEB1}/location")
+
+
+def test_a_live_migration_is_begun_and_completed(shop: Client) -> None:
+    begun = shop.put(f"{WEB1}/location", {**HERE, "migrating_to": {"dswitch": "2", "port": "tap7"}})
+    there = {"dswitch": "0000000000000002", "port": "tap7"}
+    assert begun == {**HERE, "tracking": 1, "observed": False, "migrating_to": there}
+    assert shop.get(f"{WEB1}/location") == shop.get(WEB1)["location"] == begun
+    assert [hosted(shop, dpid) for dpid in "12"] == [[("web1", "tap0", False)], [("web1", "tap7", True)]]
+    completed = shop.put(f"{WEB1}/location", there)
+    assert completed == {**there, "tracking": 2, "observed": False, "migrating_to": None}
+    assert hosted(shop, "2") == [("web1", "tap7", False)]
+    shop.refused(404, "GET", "/v1/dswitches/1")
+
+
+def test_a_live_migration_is_aborted(shop: Client) -> None:
+    before = shop.put(f"{WEB1}/location", HERE)
+    shop.put(f"{WEB1}/location", {**HERE, "migrating_to": {"dswitch": "2"}})
+    assert hosted(shop, "2") == [("web1", "", True)]
+    assert shop.put(f"{WEB1}/location", HERE) == before
+    shop.refused(404, "GET", "/v1/dswitches/2")
+
+
+def test_a_live_migration_that_hosts_tell_of_ends_as_they_tell(shop: Client, service: Service) -> None:
+    key = "/dove/v1/locations/shop/web1"
+    target = {"dpid": "0000000000000002", "port": "tap7"}
+    document = {"dpid": HERE["dswitch"], "port": "tap0", "tracking": 1, "observed": True, "migrating_to": target}
+    service.reached(service.store.commit({key: document}))
+    assert shop.put(f"{WEB1}/location", {"dswitch": "2", "port": "tap7"})["observed"]
+
+
+def hosted(client: Client, dpid: str) -> list[tuple[str, str, bool]]:
+    shown = client.get(f"/v1/dswitches/{dpid}")["endpoints"]
+    return [(each["name"], each["port"], each["arriving"]) for each in shown]
+
+
+def test_a_live_migration_needs_a_place_of_its_own(shop: Client) -> None:
+    shop.put(f"{SHOP}/endpoints/web2/location", {"dswitch": "2", "port": "tap7"})
+    wanted = {**HERE, "migrating_to": {"dswitch": "2", "port": "tap7"}}
+    taken = shop.refused(409, "PUT", f"{WEB1}/location", wanted)["detail"]
+    assert "port tap7 of dSwitch 0000000000000002 is where endpoint 'shop/web2' is" in taken
+    shop.put(f"{WEB1}/location", {**HERE, "migrating_to": {"dswitch": "2", "port": "tap8"}})
+    arriving = shop.refused(409, "PUT", f"{SHOP}/endpoints/db1/location", {"dswitch": "2", "port": "tap8"})["detail"]
+    assert "is where endpoint 'shop/web1' is" in arriving
 
 
 def test_a_location_does_not_touch_its_network(shop: Client) -> None:
@@ -49,6 +92,12 @@ def test_a_location_needs_its_endpoint(shop: Client) -> None:
         ({"dswitch": "0", "port": "tap 0"}, ["dswitch", "port"]),
         ({"dswitch": "00000000000000001", "prt": "tap0"}, ["prt", "dswitch", "port"]),
         (["1", "tap0"], [""]),
+        ({**HERE, "migrating_to": {"dswitch": "1"}}, ["migrating_to"]),
+        (
+            {**HERE, "migrating_to": {"dswitch": "wrong", "port": "tap 0"}},
+            ["migrating_to.dswitch", "migrating_to.port"],
+        ),
+        ({**HERE, "migrating_to": "2"}, ["migrating_to"]),
     ],
 )
 def test_what_is_no_location(shop: Client, value: Any, places: list[str]) -> None:
@@ -81,7 +130,18 @@ def test_a_dswitch_is_registered_changed_and_forgotten(client: Client) -> None:
         "dpid": "0000000000000001",
         "encap_ips": ["192.0.2.1", "2001:db8::1"],
         "registered": True,
-        "connections": {"openflow": "down", "peer": "", "ovsdb": "unused", "reason": ""},
+        "connections": {
+            "openflow": "down",
+            "peer": "",
+            "ovsdb": "unused",
+            "reason": "it has not connected since the DPS began; `dove-dswitch show` on the server says where it tries",
+            "since": None,
+            "confirmed": None,
+            "lag": None,
+            "requests": 0,
+            "outstanding": 0,
+            "flow_changes": 0,
+        },
         "ports": {},
         "endpoints": [],
     }
@@ -122,7 +182,8 @@ def test_a_dswitch_shows_what_it_hosts_and_how_it_is_connected(shop: Client, ser
 
     service.ask(connect)
     shown = shop.get("/v1/dswitches/1")
-    assert shown["connections"] == {"openflow": "live", "peer": "192.0.2.1:40000", "ovsdb": "unused", "reason": ""}
+    seen = {"openflow": "live", "peer": "192.0.2.1:40000", "ovsdb": "unused", "reason": ""}
+    assert seen.items() <= shown["connections"].items()
     assert shown["ports"] == {"br": 65534, "tap0": 3}
     assert shown["endpoints"] == [
         {
@@ -134,6 +195,7 @@ def test_a_dswitch_shows_what_it_hosts_and_how_it_is_connected(shop: Client, ser
             "ips": ["10.0.1.11", "2001:db8:1::11"],
             "tracking": 1,
             "observed": False,
+            "arriving": False,
         }
     ]
 

@@ -25,9 +25,14 @@ def test_status(shop: Client, service: Service) -> None:
         "networks": 1,
         "endpoints": 4,
         "attached": 1,
-        "dswitches": {"known": 2, "connected": 1},
+        "dswitches": {"known": 2, "connected": 1, "live": 0, "stale": 0},
         "disconnected": ["0000000000000002"],
         "policy_requests": {"allowed": 0, "denied": 2, "unknown": 0, "unlocated": 0},
+        "invalidations": 0,
+        "refreshed": 0,
+        "outstanding": 0,
+        "flow_changes": 0,
+        "lag": 0,
     }
 
 

@@ -35,13 +35,14 @@ def test_allowed_through_a_tunnel(deployed: Client) -> None:
     assert answer["reason"] == (
         "'lb' to 'app': policy 'lb>app' (tracking 1) allows; 'web2' is at port tap0 of dSwitch 0000000000000002"
     )
-    assert answer["source"]["location"] == {"dswitch": "0000000000000001", "port": "tap0", "tracking": 1}
+    here = {"dswitch": "0000000000000001", "port": "tap0", "tracking": 1, "migrating_to": None}
+    assert answer["source"]["location"] == here
     assert answer["destination"] == {
         "endpoint": "web2",
         "domain": "app",
         "macs": ["02:00:00:00:00:02"],
         "ips": ["10.0.1.12"],
-        "location": {"dswitch": "0000000000000002", "port": "tap0", "tracking": 1},
+        "location": {**here, "dswitch": "0000000000000002"},
         "dswitch": {
             "dpid": "0000000000000002",
             "name": "two",
@@ -58,6 +59,19 @@ def test_allowed_on_one_dswitch_whatever_the_ends_are_called(deployed: Client, s
     answer = trace(deployed, source, destination)
     assert (answer["decision"], answer["delivery"], answer["tunnel"]) == ("allowed", "local", None)
     assert (answer["source"]["endpoint"], answer["destination"]["endpoint"]) == ("lb1", "web1")
+
+
+def test_a_destination_that_is_migrating(deployed: Client) -> None:
+    place = {"dswitch": "2", "port": "tap0", "migrating_to": {"dswitch": "1", "port": "tap9"}}
+    deployed.put(f"{SHOP}/endpoints/web2/location", place)
+    answer = trace(deployed, "lb1", "web2")
+    assert answer["delivered"]
+    assert answer["destination"]["location"]["migrating_to"] == {"dswitch": "0000000000000001", "port": "tap9"}
+    assert answer["reason"].endswith(
+        ", and a live migration takes it to port tap9 of dSwitch 0000000000000001, which gets a copy"
+    )
+    deployed.put(f"{SHOP}/endpoints/web2/location", {**place, "migrating_to": {"dswitch": "3"}})
+    assert "takes it to a port of dSwitch 0000000000000003" in trace(deployed, "lb1", "web2")["reason"]
 
 
 def test_denied_by_a_policy_and_by_default(deployed: Client) -> None:
