@@ -160,7 +160,7 @@ def _apply(dps: DpsNode) -> None:
 # ---- measuring -----------------------------------------------------------------------------------
 
 
-def measure(page: Page, tunnel: str, rounds: int, seconds: int) -> list[Sample]:
+def take_turns(page: Page, tunnel: str, rounds: int, seconds: int) -> list[Sample]:
     """Samples of both sides, round by round; who begins changes with each round."""
     samples = []
     with Emulation() as net:
@@ -240,7 +240,7 @@ def main() -> int:
     args = parser.parse_args()
     page, tunnels = Page(), (args.tunnel,) if args.tunnel else TUNNELS
     with ended_by_signals():
-        samples = [sample for tunnel in tunnels for sample in measure(page, tunnel, args.rounds, args.seconds)]
+        samples = [sample for tunnel in tunnels for sample in take_turns(page, tunnel, args.rounds, args.seconds)]
     if args.json:
         raw = {"mtu": ENDPOINT_MTU, "seconds": args.seconds, "samples": [asdict(sample) for sample in samples]}
         args.json.write_text(json.dumps(raw, indent=2) + "\n")
