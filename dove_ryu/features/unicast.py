@@ -68,6 +68,8 @@ class Unicast(Feature):
         domain = request.tables.domains.get(endpoint.domain)
         way = _way(request)
         address = _looked_up(request, endpoint)
+        if request.tables.owner(address) is not endpoint:
+            return  # two claim one MAC address, and this endpoint is not the one that has it
         if domain is None or way is None or not endpoint.macs:
             yield _nowhere(request, address)
             return
