@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 
 from dove_ryu.config import Settings
@@ -29,6 +29,9 @@ ATTEMPTS = 20
 NOWHERE = "none"
 """A registered dSwitch's ``ovsdb`` where it has none that the DPS may reach."""
 
+Places = dict[tuple[str, str], Location]
+"""Locations by network and endpoint."""
+
 
 class Binder:
     """Follows the hosts and records what they and the endpoints' packets tell."""
@@ -37,6 +40,7 @@ class Binder:
         self._service = service
         self._settings = settings
         self._hosts: dict[int, HostConnection] = {}
+        self._said: dict[int, Places] = {}
         self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="dps-binder", daemon=True)
 
@@ -84,6 +88,7 @@ class Binder:
             return
         if present is not None:
             self._hosts.pop(dpid).close()
+            self._said.pop(dpid, None)
             self._service.post(self._service.switches.observe, dpid, ovsdb="unused", reason="")
         if not self._settings.ovsdb or target == NOWHERE:
             return
@@ -101,16 +106,22 @@ class Binder:
         host.start()
 
     def _see(self, view: HostView) -> None:
-        """Record a host's view: its encapsulation, and the endpoints at its ports."""
+        """Record a host's view: its encapsulation, and the endpoints at its ports.
+
+        Two hosts may have the same endpoint for a while, as in a live migration.  The latest word holds: what a host
+        has said before is no news.  When it is taken back, what another host still says holds again.
+        """
         known = self._service.ask(lambda dps: dps.world.dswitches.get(view.dpid)) or DSwitch(view.dpid)
         types = tuple(map(Encapsulation, view.encap_types))
         self._record(replace(known, encap_ips=view.encap_ips, encap_types=types))
-        here = dict(_places(view))
-        for place in self._service.ask(lambda dps: list(_observed(dps, view.dpid))):
-            if (place.network, place.endpoint) not in here:
+        earlier, here = self._said.get(view.dpid, {}), _places(view)
+        self._said[view.dpid] = here
+        for name, place in (self._service.ask(lambda dps: _observed(dps, view.dpid)) | earlier).items():
+            if name not in here:
                 self._leave(place, view.dpid)
-        for place in here.values():
-            self._record(place)
+        for name, place in here.items():
+            if earlier.get(name) != place or self._service.store.get(key_of(place)) is None:
+                self._record(place)
         for interface in view.interfaces:
             if interface.attached_mac is not None:
                 network, _, endpoint = interface.iface_id.partition("/")
@@ -155,45 +166,60 @@ class Binder:
 
     def _leave(self, place: Location, dpid: int) -> None:
         """An endpoint's port at a dSwitch is gone: the end of its location, of a live migration, or of its origin."""
-        if place.migrating_to is None:
-            self._exchange(place, None)
-        elif place.dpid == dpid and place.migrating_to.port:
-            self._switch_over(place)
-        elif place.dpid != dpid:
-            self._exchange(place, replace(place, migrating_to=Place(dpid, "")))
+        item = self._service.store.get(key_of(place))
+        present = None if item is None else _entity(key_of(place), item.document)
+        if not isinstance(present, Location) or present.port_at(dpid) != place.port_at(dpid):
+            return
+        if present.migrating_to is None:
+            if self._exchange(present, None):
+                self._find_elsewhere(place)
+        elif present.dpid == dpid and present.migrating_to.port:
+            self._switch_over(present)
+        elif present.dpid != dpid:
+            self._exchange(present, replace(present, migrating_to=Place(dpid, "")))
 
-    def _exchange(self, before: Location, after: Location | None) -> None:
-        """Put *after* in the place of *before*, unless that has changed by now."""
+    def _find_elsewhere(self, place: Location) -> None:
+        """Another host may still have an endpoint that one no longer has."""
+        for said in self._said.values():
+            elsewhere = said.get((place.network, place.endpoint))
+            if elsewhere is not None:
+                self._record(elsewhere)
+                return
+
+    def _exchange(self, before: Location, after: Location | None) -> bool:
+        """Put *after* in the place of *before*, unless that has changed by now; whether it was done."""
         key = key_of(before)
         item = self._service.store.get(key)
-        if item is None or _entity(key, item.document) != before:
-            return
+        if before == after or item is None or _entity(key, item.document) != before:
+            return False
         puts = {} if after is None else {key: document_of(after)}
         deletes = [key] if after is None else []
         try:
             self._service.store.commit(puts, deletes, expect={key: item.version})
         except Conflict:
-            return
+            return False
         now = "nowhere" if after is None else f"at {_at(after)}"
         LOG.info("endpoint %s/%s was at %s and is %s", before.network, before.endpoint, _at(before), now)
+        return True
 
 
 def _target(peer: str, port: int) -> str:
     return f"tcp:[{peer}]:{port}" if ":" in peer else f"tcp:{peer}:{port}"
 
 
-def _places(view: HostView) -> Iterator[tuple[tuple[str, str], Location]]:
+def _places(view: HostView) -> Places:
+    """What a host says of where endpoints are."""
+    places: Places = {}
     for interface in view.interfaces:
         network, _, endpoint = interface.iface_id.partition("/")
-        yield (network, endpoint), Location(network, endpoint, view.dpid, interface.name, observed=True)
+        places[network, endpoint] = Location(network, endpoint, view.dpid, interface.name, observed=True)
+    return places
 
 
-def _observed(dps: Dps, dpid: int) -> Iterator[Location]:
-    for tables in dps.world.hosted(dpid):
-        for name in sorted(tables.hosted[dpid]):
-            place = tables.locations[name]
-            if place.observed:
-                yield place
+def _observed(dps: Dps, dpid: int) -> Places:
+    """The locations at a dSwitch that its host has said."""
+    located = (tables.locations[name] for tables in dps.world.hosted(dpid) for name in sorted(tables.hosted[dpid]))
+    return {(place.network, place.endpoint): place for place in located if place.observed}
 
 
 def _beside(present: Entity | None, wanted: Entity) -> Entity:

@@ -30,7 +30,7 @@ from hypervisor import DOVE_DSWITCH
 from dove_ryu.openflow.fields import Cookie
 from dove_ryu.openflow.pipeline import TABLES
 
-#: Pairs whose round trips are shown: between servers and within one, and never the same policy twice before its time.
+#: Pairs whose round trips are shown: between servers, and within one.
 TIMED = (("ext", "lb"), ("lb", "ws1"), ("lb", "ws2"), ("ws1", "db1"), ("ws3", "db1"))
 
 
@@ -46,7 +46,7 @@ def demonstrate(net: Emulation, page: Page) -> tuple[Figure4, list[str]]:
             came_out(figure.dps.run("dove", "apply", "-f", str(BLUEPRINT)).partition("\n")[0])
         with page.step(f"{len(figure.endpoints)} endpoints found by their iface-id, and let in by their dSwitches"):
             figure.wait_until_bound()
-        with page.step(f"{len(TIMED) * 2} times {matrix.ROUND_TRIPS} pings from an empty cache"):
+        with page.step(f"{len(TIMED) * 2} times {matrix.ROUND_TRIPS} pings, before anything else is sent"):
             trips = matrix.round_trips(figure, TIMED)
         with page.step(f"{len(matrix.ways(figure))} datagrams, one from each to each"):
             delivered = matrix.delivered(figure)

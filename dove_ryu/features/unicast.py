@@ -72,7 +72,8 @@ class Unicast(Feature):
                 yield _nowhere(request.tables, request.destination)
             return
         address = _looked_up(request, endpoint)
-        yield _entry(request.world, request.dpid, request.tables, address, request.reply.expiry)
+        if request.tables.owner(address) is endpoint:  # else two claim one MAC address, and this one has it not
+            yield _entry(request.world, request.dpid, request.tables, address, request.reply.expiry)
 
     def recall(self, world: World, dpid: int, tables: NetworkTables, installed: Flow) -> Flow | None:
         """The entry for the same address today."""

@@ -95,26 +95,38 @@ def test_traffic_follows_an_endpoint_to_another_server(net: DataCenter) -> None:
 
 
 def test_the_new_place_of_an_endpoint_replaces_the_old_one(net: DataCenter) -> None:
-    """F18: a second machine says that it is the endpoint, while the first one is still there."""
-    net.apply(blueprint("replaced"))
-    peer, old = net.attach(net["s1"], "replaced/peer"), net.attach(net["s2"], "replaced/mover")
-    assert peer.ping(ipv4(MOVER), count=3).lost == 0
-    new = net["s1"].attach_endpoint(
-        "mover", "replaced", mac(MOVER), [ipv4(MOVER), ipv6(MOVER)], node_name="replaced_new_mover"
+    """F18: a second machine says that it is the endpoint, while the first one is still there, as in a live migration.
+    The latest word holds, whatever else happens at the old place; and when it is taken back, the one before."""
+    net.apply(
+        {**blueprint("replaced"), "endpoints": [machine(name, n) for n, name in enumerate(("peer", "mover", "x"), 1)]}
     )
-    net.wait_located(new, net["s1"])
-    assert located(net, "replaced", "mover") == {
-        "dswitch": dpid(net["s1"]),
-        "port": new.port,
-        "tracking": 2,
-        "observed": True,
-    }
+    near, far = net["s1"], net["s2"]
+    peer, old = net.attach(near, "replaced/peer"), net.attach(far, "replaced/mover")
+    assert peer.ping(ipv4(MOVER), count=3).lost == 0
+    new = near.attach_endpoint("mover", "replaced", mac(MOVER), [ipv4(MOVER), ipv6(MOVER)], node_name="replaced_new")
+    net.wait_located(new, near)
+    place = {"dswitch": dpid(near), "port": new.port, "tracking": 2, "observed": True}
+    assert located(net, "replaced", "mover") == place
+    net.attach(far, "replaced/x")
+    assert located(net, "replaced", "mover") == place, "another machine at the old place is no news of this one"
     with new.capture(Endpoint.NIC, "icmp") as at_new, old.capture(Endpoint.NIC, "icmp") as at_old:
         assert peer.ping(ipv4(MOVER), count=10).lost == 0
     assert (at_new.count(), at_old.count()) == (20, 0)
+    near.detach_endpoint(new)
+    net.wait_located(old, far)
+    wait_until(lambda: reaches(peer, ipv4(MOVER)), "the old place again", SOON)
+
+
+def test_the_end_of_the_old_place_is_not_the_end_of_the_new_one(net: DataCenter) -> None:
+    """F18: as a live migration ends."""
+    net.apply(blueprint("finished"))
+    peer, old = net.attach(net["s1"], "finished/peer"), net.attach(net["s2"], "finished/mover")
+    new = net["s1"].attach_endpoint("mover", "finished", mac(MOVER), [ipv4(MOVER)], node_name="finished_new")
+    net.wait_located(new, net["s1"])
     net.remove_endpoint(old)
-    assert peer.ping(ipv4(MOVER), count=10).lost == 0, "the end of the old port is not the end of the new place"
-    assert located(net, "replaced", "mover") is not None
+    wait_until(lambda: old.port not in net.dswitch(net["s2"])["ports"], "end of the old port", SOON)
+    assert peer.ping(ipv4(MOVER), count=10).lost == 0
+    assert (located(net, "finished", "mover") or {})["port"] == new.port
 
 
 def test_rest_says_where_no_database_does(net: DataCenter) -> None:

@@ -66,8 +66,8 @@ def test_the_dps_runs_on_eventlet() -> None:
 def test_another_application_runs_beside_the_dps() -> None:
     """It sees the switches enter and the packet-ins that are not ours, and nobody touches its flows."""
     with two_machines(applications=("dove_ryu.app", str(BESIDE))) as net:
-        for server in net.switches:
-            wait_until(lambda s=server: f"beside: switch {dpid(s)} enters" in net.dps.log, "event of the topology")
+        entered = {f"beside: switch {dpid(server)} enters" for server in net.switches}
+        wait_until(lambda: all(line in net.dps.log for line in entered), "the topology's events")
         exchange(net)
         frame = bytes.fromhex("020000000002020000000001") + beside.ETH_TYPE.to_bytes(2, "big") + bytes(46)
         send(net["e1"], frame)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import signal
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 from emulation import Hypervisor, wait_until
@@ -65,7 +66,7 @@ def test_traffic_outlives_the_dps(net: DataCenter) -> None:
     with Pinging(net["e1"], ipv4(2)) as pinging:
         net.dps.kill()
         for server in net.switches:
-            wait_until(lambda server=server: not connected(server), f"{server.name} without its DPS", PATIENCE)
+            wait_until(partial(alone, server), f"{server.name} without its DPS", PATIENCE)
         assert [standing_flows(server) for server in net.switches] == before
         net.dps.start()
         for server in net.switches:
@@ -77,8 +78,9 @@ def test_traffic_outlives_the_dps(net: DataCenter) -> None:
     assert {"e2", "e3", "e4"} <= set(hosted)
 
 
-def connected(server: Hypervisor) -> bool:
-    return "true" in server.vsctl("--columns=is_connected", "list", "Controller")
+def alone(server: Hypervisor) -> bool:
+    """Whether the switch itself says that it has no controller."""
+    return "true" not in server.vsctl("--columns=is_connected", "list", "Controller")
 
 
 def test_the_dps_stops_within_two_seconds_of_sigterm(net: DataCenter) -> None:
@@ -147,7 +149,7 @@ def test_a_restarted_switch_gets_its_flows_back(net: DataCenter) -> None:
     wait_state(net, far, openflow="live")
     wait_until(lambda: standing_flows(far) == before, "the flows of before", PATIENCE)
     for source, destination in ((net["e1"], ipv4(2)), (net["e2"], ipv6(1))):
-        wait_until(lambda s=source, d=destination: reaches(s, d), f"pings to {destination}", 5)
+        wait_until(partial(reaches, source, destination), f"pings to {destination}", 5)
         assert source.ping(destination, count=20).lost == 0
     assert net.trace("web", "e1", "e2")["delivered"] is True
 

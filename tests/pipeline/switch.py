@@ -92,7 +92,7 @@ class RawSwitch:
                 self._take(message)
 
     def _messages(self) -> Iterable[bytes]:
-        messages, used = split(memoryview(self._buffer))
+        messages, _used = split(memoryview(self._buffer))
         if not messages:
             received = self._socket.recv(1 << 16)
             assert received, "the switch closed the connection"

@@ -61,6 +61,15 @@ SLOTS: tuple[Slot, ...] = (
     *(("ports", str(dpid)) for dpid in DPIDS),
 )
 
+CENTRAL = [
+    slot
+    for slot in SLOTS
+    if slot[0] in ("network", "domain", "action", "default")
+    or slot[-1] in ("e1", "e4", "1", "3")
+    or slot[2:] == ("red", "blue")
+]
+"""The slots that :data:`BATTERY` depends on."""
+
 seldom = st.sampled_from((False,) * 9 + (True,))
 actions = st.sampled_from(((), ("accept",), ("accept",), ("deny",), ("check",), ("accept", "check"), ("check", "deny")))
 
@@ -148,7 +157,7 @@ KINDS: dict[str, Callable[[st.DrawFn, Slot, int], Content]] = {
 @st.composite
 def fillings(draw: st.DrawFn) -> Filling:
     """A slot and another content for it; one time in five, none."""
-    slot = draw(st.sampled_from(SLOTS))
+    slot = draw(st.sampled_from((*SLOTS, *CENTRAL, *CENTRAL)))
     if draw(st.integers(0, 4)) == 4:
         return slot, (() if slot[0] == "ports" else None)
     return slot, KINDS[slot[0]](draw, slot, number(slot, draw(st.integers(0, 1))))
@@ -198,7 +207,20 @@ def pings(draw: st.DrawFn) -> Ping:
 
 
 questions = pings().map(lambda ping: Question(ping.network, ping.sender, ping.mac, ping.ip, ping.to_ip))
-packets = st.lists(pings() | questions, min_size=1, max_size=12, unique=True)
+
+BATTERY: tuple[Ping | Question, ...] = tuple(
+    packet
+    for network in NETWORKS
+    for packet in (
+        Question(network, "e1", MACS[0], IPV4[0], IPV4[3]),
+        Ping(network, "e1", MACS[0], IPV4[0], MACS[3], IPV4[3]),
+        Ping(network, "e1", MACS[0], IPV6[0], GATEWAY.mac, IPV6[3]),
+        Ping(network, "e1", MACS[0], IPV4[0], MACS[1], IPV4[1]),
+    )
+)
+"""Packets that pass in the usual state, from e1 to its own dSwitch and to another; each random test sends them too."""
+
+packets = st.lists(pings() | questions, max_size=6, unique=True).map(lambda some: [*BATTERY, *some])
 
 
 # A state, looked at.

@@ -289,9 +289,18 @@ def test_of_two_networks_that_claim_one_vni_one_has_it_and_the_other_carries_not
     first = state["network", "n1"]
     assert isinstance(first, VirtualNetwork)
     fabric.apply([Change.put(replace(first, vni=6))])
+    holds_standing_flows(fabric)
     assert fabric.send(1, "q1", frame(ping)) == []
     fabric.apply([Change.put(first)])
+    holds_standing_flows(fabric)
     assert len(fabric.send(1, "q1", frame(ping))) == 1
+
+
+def test_of_two_endpoints_that_claim_one_address_the_first_in_the_alphabet_has_it(fabric: Fabric) -> None:
+    fabric.apply([Change.put(replace(B, name="c", number=23)), Change.put(Location("n", "c", 2, "p2"))])
+    assert arrives(fabric)
+    fabric.apply([Change.put(replace(B, name="a1", number=24)), Change.put(Location("n", "a1", 2, "p2"))])
+    assert [(each.dpid, each.port) for each in fabric.send(1, "p1", frame(PING))] == [(2, "p2")]
 
 
 # Noise.

@@ -203,6 +203,11 @@ def test_a_question_brings_the_location_that_the_next_packet_looks_up() -> None:
     assert located(l3, packet=QUESTION, destination="10.0.0.11") == located(packet=BY_IP, destination="10.0.0.11")
 
 
+def test_a_question_brings_no_location_of_a_mac_that_another_has() -> None:
+    """Two claim it for a moment; b has the IP address that is asked for, a the MAC address."""
+    assert located(replace(A, macs=(MAC,)), packet=QUESTION, destination="10.0.0.11") == []
+
+
 def test_a_pair_that_missed_renews_the_location_that_it_came_by() -> None:
     for address in B.macs:
         assert located(packet=PAIR, destination=address) == located(destination=address)

@@ -24,9 +24,7 @@ def test_each_commit_is_a_revision_and_each_key_has_the_revision_of_its_last_put
     assert store.commit({WEB: {"vni": 7}, POLICY: {"actions": ["deny"]}}) == 1
     assert store.commit({POLICY: {"actions": ["allow"]}}) == 2
     assert store.get(WEB) == Item(WEB, {"vni": 7}, 1)
-    assert store.list("/dove") == Snapshot(
-        2, (Item(WEB, {"vni": 7}, 1), Item(POLICY, {"actions": ["allow"]}, 2))
-    )
+    assert store.list("/dove") == Snapshot(2, (Item(WEB, {"vni": 7}, 1), Item(POLICY, {"actions": ["allow"]}, 2)))
 
 
 def test_a_deleted_key_is_absent_and_a_new_one_is_not_taken_for_the_old(store: SqliteStore) -> None:
@@ -74,9 +72,7 @@ def test_one_conflict_among_many_keys_leaves_nothing_half_done(store: SqliteStor
     store.commit({WEB: {}, POLICY: {}})
     before = store.list("")
     with pytest.raises(Conflict) as conflict:
-        store.commit(
-            {WEB: {"new": True}, "/other": {}}, deletes=[POLICY], expect={WEB: 1, POLICY: 1, "/other": 3}
-        )
+        store.commit({WEB: {"new": True}, "/other": {}}, deletes=[POLICY], expect={WEB: 1, POLICY: 1, "/other": 3})
     assert conflict.value.key == "/other"
     assert store.list("") == before
     assert store.commit({WEB: {}}) == 2
@@ -93,9 +89,7 @@ def test_one_conflict_among_many_keys_leaves_nothing_half_done(store: SqliteStor
         (7, {}, "a key is text"),
     ],
 )
-def test_what_no_store_would_take_is_refused(
-    store: SqliteStore, key: Any, document: Any, reason: str
-) -> None:
+def test_what_no_store_would_take_is_refused(store: SqliteStore, key: Any, document: Any, reason: str) -> None:
     with pytest.raises(NotStorable, match=reason) as refusal:
         store.commit({"/good": {}, key: document})
     assert refusal.value.key == key

@@ -109,17 +109,13 @@ def test_a_newer_schema_is_refused_and_left_as_it_was(store: SqliteStore, path: 
         connection.execute("PRAGMA user_version=99")
     connection.close()
     before = path.read_bytes()
-    with pytest.raises(
-        SchemaTooNew, match=r"version 99, and this release knows versions up to 1\. Run"
-    ) as new:
+    with pytest.raises(SchemaTooNew, match=r"version 99, and this release knows versions up to 1\. Run") as new:
         SqliteStore(path)
     assert (new.value.found, new.value.known) == (99, 1)
     assert path.read_bytes() == before
 
 
-def test_an_older_schema_is_brought_up_step_by_step_and_keeps_what_it_holds(
-    store: SqliteStore, path: Path
-) -> None:
+def test_an_older_schema_is_brought_up_step_by_step_and_keeps_what_it_holds(store: SqliteStore, path: Path) -> None:
     store.commit({"/a": {}})
     store.close()
     later = (
@@ -186,9 +182,7 @@ def test_a_directory_that_cannot_be_made_says_so(tmp_path: Path) -> None:
 
 def test_a_directory_in_the_files_place_says_so(path: Path) -> None:
     path.mkdir()
-    with pytest.raises(
-        StoreUnavailable, match=r"unable to open database file.*Let the user who runs the DPS"
-    ):
+    with pytest.raises(StoreUnavailable, match=r"unable to open database file.*Let the user who runs the DPS"):
         SqliteStore(path)
 
 

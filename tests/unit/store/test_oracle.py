@@ -15,16 +15,10 @@ from dove_ryu.store.sqlite import SqliteStore
 HISTORY = 12
 
 # Few letters, so that keys meet and nest; what JSON escapes, what SQL quotes, and the ends of Unicode.
-LETTERS = st.sampled_from(
-    ["/", "a", "b", '"', "\\", "'", "%", "\x01", "\n", "\u00e9", "\ue000", "\U0010ffff"]
-)
+LETTERS = st.sampled_from(["/", "a", "b", '"', "\\", "'", "%", "\x01", "\n", "\u00e9", "\ue000", "\U0010ffff"])
 KEYS = st.text(LETTERS, max_size=3)
 ATOMS = (
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(max_size=5)
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5)
 )
 DOCUMENTS = st.dictionaries(
     st.text(max_size=3),

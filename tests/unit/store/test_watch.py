@@ -74,9 +74,7 @@ def test_list_then_watch_misses_nothing_and_repeats_nothing(store: SqliteStore) 
         writer.join()
 
 
-def test_commits_of_another_process_arrive_in_order(
-    store: SqliteStore, start: "Callable[..., Popen[str]]"
-) -> None:
+def test_commits_of_another_process_arrive_in_order(store: SqliteStore, start: "Callable[..., Popen[str]]") -> None:
     watch = store.watch(0)
     process = start("count", 50)
     process.communicate("go\n", timeout=DEADLINE)
@@ -96,9 +94,7 @@ def test_commits_and_closing_in_this_process_wake_a_watch_without_waiting_for_th
     assert not thread.is_alive()
 
 
-def test_a_watch_that_waits_is_woken_by_another_process(
-    store: SqliteStore, start: "Callable[..., Popen[str]]"
-) -> None:
+def test_a_watch_that_waits_is_woken_by_another_process(store: SqliteStore, start: "Callable[..., Popen[str]]") -> None:
     watch = store.watch(0)
     thread, seen = at_rest(store, watch)
     start("count", 1).communicate("go\n", timeout=DEADLINE)
