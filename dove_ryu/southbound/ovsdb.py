@@ -20,6 +20,7 @@ import os
 import select
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -190,7 +191,7 @@ class HostConnection:
         """Commits the commands together; the problem, if the server refuses them."""
         if not commands:
             return []
-        told = ", ".join(map(str, commands))
+        told = _summary(commands)
         try:
             with self._api.transaction(check_error=True, log_errors=False) as txn:
                 txn.extend(commands)
@@ -281,6 +282,12 @@ class _Replica(connection.OvsdbIdl):
         self._disconnected(now, error)
         reason, self._drop_reason = self._drop_reason, ""
         self._on_lost(reason or _cause(error, state))
+
+
+def _summary(commands: list[Any]) -> str:
+    """What commands do, a word for each kind: "2 of AddPort, 1 of DbSet"."""
+    kinds = Counter(type(command).__name__.removesuffix("Command") for command in commands)
+    return ", ".join(f"{count} of {kind}" for kind, count in kinds.items())
 
 
 def _cause(error: int, state: str) -> str:

@@ -1,26 +1,29 @@
 """dSwitches simulated: tables of flows that packets go through, tunnels between them, and the DPS that they ask.
 
 Small enough to be believed by reading it.  A lookup that two flows of one priority would answer differently is an error
-here, though a real switch would take either.
+here, though a real switch would take either.  So is a packet that tunnels carry for ever.  Time passes when it is told to.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from dove_ryu.dps import Dps, Effects
 from dove_ryu.features import TUNNEL_PORTS
-from dove_ryu.model.entities import Learned
+from dove_ryu.model.entities import Learned, Location
 from dove_ryu.model.world import Change
 from dove_ryu.openflow import oxm
 from dove_ryu.openflow.flow import (
     IN_PORT,
     Action,
     DecrementTtl,
+    End,
     Flow,
     FlowChange,
     FlowDelete,
+    FlowEnd,
     FlowKey,
     FlowStrictDelete,
     Goto,
@@ -36,8 +39,11 @@ from dove_ryu.openflow.flow import (
 from dove_ryu.openflow.oxm import Field
 
 CARRIED = (oxm.METADATA, *oxm.REGISTERS)
+OF_THE_TUNNEL = (oxm.TUN_ID, oxm.TUN_DST, oxm.TUN_IPV6_DST)
 TAGGED = 0x8100
 MOST_QUESTIONS = 5
+MOST_TUNNELS = 4
+"""Through how many tunnels a packet may go: one, and one more for each tombstone that it meets."""
 
 Span = tuple[int, int]
 ETHERNET: dict[Field, Span] = {oxm.ETH_DST: (0, 6), oxm.ETH_SRC: (6, 12), oxm.ETH_TYPE: (12, 14)}
@@ -97,7 +103,9 @@ class Packet:
 
     def write(self, what: Field, value: int) -> None:
         """Give a field a value; KeyError where this frame has no such field."""
-        if what in CARRIED or what in (oxm.TUN_ID, oxm.TUN_DST, oxm.TUN_IPV6_DST):
+        if what is oxm.IN_PORT_NXM:
+            self.known[oxm.IN_PORT] = value
+        elif what in CARRIED or what in OF_THE_TUNNEL:
             self.known[what] = value
         else:
             low, high = self.spans()[what]
@@ -124,41 +132,95 @@ def selects(deletion: FlowDelete, flow: Flow) -> bool:
     )
 
 
-class Switch:
-    """One dSwitch: its ports, and its flows."""
+@dataclass
+class Entry:
+    """A flow that a dSwitch holds.
 
-    def __init__(self, dpid: int, ports: Mapping[str, int]) -> None:
+    :ivar born: when it was added.
+    :ivar used: when a packet last met it, or when it was added.
+    :ivar packets: how many packets have met it.
+    """
+
+    flow: Flow
+    born: int
+    used: int
+    packets: int = 0
+
+    @property
+    def end(self) -> tuple[float, End]:
+        """When it goes if no packet meets it any more, and why."""
+        idle = self.used + self.flow.idle_timeout if self.flow.idle_timeout else math.inf
+        hard = self.born + self.flow.hard_timeout if self.flow.hard_timeout else math.inf
+        return (hard, End.HARD) if hard <= idle else (idle, End.IDLE)
+
+
+class Switch:
+    """One dSwitch: its ports, and its flows.
+
+    :ivar now: seconds since the beginning.
+    :ivar ends: flows that have ended, of which the DPS is still to hear.
+    """
+
+    def __init__(self, dpid: int, ports: Mapping[str, int], now: int = 0) -> None:
         self.dpid = dpid
         self.ports = dict(ports)
-        self._tables: dict[int, dict[FlowKey, Flow]] = {}
+        self.now = now
+        self.ends: list[FlowEnd] = []
+        self._tables: dict[int, dict[FlowKey, Entry]] = {}
 
     @property
     def flows(self) -> list[Flow]:
         """All that it holds."""
-        return [flow for flows in self._tables.values() for flow in flows.values()]
+        return [entry.flow for entry in self._entries()]
+
+    def _entries(self) -> Iterator[Entry]:
+        return (entry for entries in self._tables.values() for entry in entries.values())
 
     def carry_out(self, changes: Iterable[FlowChange]) -> None:
         """Take flow changes in."""
         for change in changes:
             match change:
                 case Flow():
-                    self._tables.setdefault(change.table, {})[change.key] = change
+                    self._tables.setdefault(change.table, {})[change.key] = Entry(change, self.now, self.now)
                 case FlowStrictDelete(key):
-                    self._tables.get(key.table, {}).pop(key, None)
+                    self._remove([each for each in self._entries() if each.flow.key == key], End.DELETED)
                 case FlowDelete():
-                    for flow in [flow for flow in self.flows if selects(change, flow)]:
-                        del self._tables[flow.table][flow.key]
+                    self._remove([each for each in self._entries() if selects(change, each.flow)], End.DELETED)
+
+    def _remove(self, entries: Iterable[Entry], why: End) -> None:
+        for entry in entries:
+            del self._tables[entry.flow.table][entry.flow.key]
+            if entry.flow.notify:
+                self.ends.append(FlowEnd(replace(entry.flow, actions=()), why, entry.packets))
+
+    def next_end(self) -> float:
+        """When the next flow ends by itself."""
+        return min((entry.end[0] for entry in self._entries()), default=math.inf)
+
+    def come_to(self, now: int) -> None:
+        """It is later now; flows whose time is up go."""
+        self.now = now
+        for why in (End.IDLE, End.HARD):
+            self._remove([entry for entry in self._entries() if entry.end[0] <= now and entry.end[1] is why], why)
+
+    def restart(self) -> None:
+        """The tables are empty, and nobody is told."""
+        self._tables.clear()
+        self.ends.clear()
 
     def lookup(self, table: int, packet: Packet) -> Flow | None:
         """The flow that a packet meets in a table."""
         values = packet.values()
-        met = [flow for flow in self._tables.get(table, {}).values() if agrees(flow.match, values)]
+        met = [entry for entry in self._tables.get(table, {}).values() if agrees(entry.flow.match, values)]
         if not met:
             return None
-        first = max(flow.priority for flow in met)
-        best = [flow for flow in met if flow.priority == first]
-        assert len({flow.actions for flow in best}) == 1, "either of two flows:\n" + "\n".join(map(str, best))
-        return best[0]
+        first = max(entry.flow.priority for entry in met)
+        best = [entry for entry in met if entry.flow.priority == first]
+        told = "\n".join(str(entry.flow) for entry in best)
+        assert len({entry.flow.actions for entry in best}) == 1, f"either of two flows:\n{told}"
+        best[0].packets += 1
+        best[0].used = self.now
+        return best[0].flow
 
     def run(self, packet: Packet, table: int = 0) -> Iterator[int | PacketIn]:
         """Send a packet through the tables: the ports that it goes out of, and what comes up to the DPS."""
@@ -212,38 +274,65 @@ class Fabric:
 
     :ivar questions: how often the DPS was asked.
     :ivar lessons: what packets taught, for a store that is not here.
+    :ivar arrivals: endpoints that have spoken where a live migration was taking them.
+    :ivar now: seconds since the beginning.
     """
 
-    def __init__(self, dps: Dps) -> None:
+    def __init__(self, dps: Dps, now: int = 0) -> None:
         self.dps = dps
         self.switches: dict[int, Switch] = {}
         self.questions = 0
         self.lessons: list[Learned] = []
+        self.arrivals: list[Location] = []
+        self.now = now
 
     def connect(self, dpid: int, ports: Mapping[str, int]) -> None:
         """A dSwitch connects, with whatever flows it held before."""
-        switch = self.switches.setdefault(dpid, Switch(dpid, ports))
+        switch = self.switches.setdefault(dpid, Switch(dpid, ports, self.now))
         switch.ports = dict(ports)
-        switch.carry_out(self.dps.connect(dpid, ports, switch.flows))
+        switch.ends.clear()
+        self.carry_out({dpid: self.dps.connect(dpid, ports, switch.flows)})
+
+    def lose(self, dpid: int) -> None:
+        """A dSwitch's connection ends; it goes on with the flows that it has."""
+        self.carry_out(self.dps.lose(dpid))
 
     def show_ports(self, dpid: int, ports: Mapping[str, int]) -> None:
         """A connected dSwitch's ports change."""
         self.switches[dpid].ports = dict(ports)
-        self._carry_out(self.dps.show_ports(dpid, ports))
+        self.carry_out(self.dps.show_ports(dpid, ports))
 
     def apply(self, changes: Iterable[Change]) -> None:
         """Tell the DPS, and the dSwitches what it says."""
-        self._carry_out(self.dps.apply(changes))
+        self.carry_out(self.dps.apply(changes))
 
-    def _carry_out(self, effects: Effects) -> None:
+    def carry_out(self, effects: Effects) -> None:
+        """Give the dSwitches what is for them, and tell the DPS of the flows that end thereby."""
         for dpid, changes in effects.items():
-            self.switches[dpid].carry_out(changes)
+            if dpid in self.dps.connected:
+                self.switches[dpid].carry_out(changes)
+        self._tell_ends()
+
+    def _tell_ends(self) -> None:
+        for dpid, switch in self.switches.items():
+            ends, switch.ends = switch.ends, []
+            for end in ends if dpid in self.dps.connected else ():
+                switch.carry_out(self.dps.hear_end(dpid, end))
+
+    def pass_time(self, seconds: int) -> None:
+        """Let time pass; flows end, and the DPS hears of those that it wants to hear of."""
+        until = self.now + seconds
+        while self.now < until:
+            self.now = int(min(until, *(switch.next_end() for switch in self.switches.values())))
+            for switch in self.switches.values():
+                switch.come_to(self.now)
+            self._tell_ends()
 
     def fresh(self) -> Fabric:
         """The same dSwitches with nothing cached, their flows computed from the world alone."""
-        made = Fabric(self.dps)
+        made = Fabric(self.dps, self.now)
         for dpid, switch in self.switches.items():
-            made.switches[dpid] = Switch(dpid, switch.ports)
+            made.switches[dpid] = Switch(dpid, switch.ports, self.now)
             made.switches[dpid].carry_out(self.dps.standing_flows(dpid))
         return made
 
@@ -252,27 +341,31 @@ class Fabric:
         switch = self.switches.get(dpid)
         if switch is None or port not in switch.ports:
             return []
-        return list(self._enter(switch, Packet(bytearray(frame), {oxm.IN_PORT: switch.ports[port]})))
+        return list(self._enter(switch, Packet(bytearray(frame), {oxm.IN_PORT: switch.ports[port]}), 0))
 
-    def _enter(self, switch: Switch, packet: Packet) -> Iterator[Delivery]:
+    def _enter(self, switch: Switch, packet: Packet, tunnels: int) -> Iterator[Delivery]:
         held: list[PacketIn] = []
         for out in switch.run(packet):
             if isinstance(out, PacketIn):
                 held.append(out)
             else:
-                yield from self._leave(switch, packet, out)
+                yield from self._leave(switch, packet, out, tunnels)
         asked = 0
-        while held:
+        while held and switch.dpid in self.dps.connected:
             asked += 1
             assert asked <= MOST_QUESTIONS, f"the DPS is asked for ever: {held[0]}"
-            yield from self._ask(switch, held.pop(0), held)
+            yield from self._ask(switch, held.pop(0), held, tunnels)
 
-    def _ask(self, switch: Switch, question: PacketIn, held: list[PacketIn]) -> Iterator[Delivery]:
+    def _ask(self, switch: Switch, question: PacketIn, held: list[PacketIn], tunnels: int) -> Iterator[Delivery]:
         self.questions += 1
         answer = self.dps.packet_in(switch.dpid, question)
-        switch.carry_out(answer.flows)
+        self.carry_out({switch.dpid: list(answer.flows)})
+        for dpid, changes in answer.elsewhere:
+            self.carry_out({dpid: list(changes)})
         if answer.learned is not None:
             self.lessons.append(answer.learned)
+        if answer.arrived is not None:
+            self.arrivals.append(answer.arrived)
         for sent in answer.packets:
             packet = Packet(bytearray(sent.data), {oxm.IN_PORT: sent.in_port})
             for action in sent.actions:
@@ -281,28 +374,38 @@ class Fabric:
                     if isinstance(out, PacketIn):
                         held.append(out)
                     else:
-                        yield from self._leave(switch, packet, out)
+                        yield from self._leave(switch, packet, out, tunnels)
 
-    def _leave(self, switch: Switch, packet: Packet, port: int) -> Iterator[Delivery]:
+    def _leave(self, switch: Switch, packet: Packet, port: int, tunnels: int) -> Iterator[Delivery]:
         names = [name for name, number in switch.ports.items() if number == port]
         if not names:
             return
         if names[0] not in TUNNEL_PORTS.values():
             yield Delivery(switch.dpid, names[0], bytes(packet.frame))
             return
-        assert oxm.TUN_ID in packet.known, "a packet leaves through a tunnel unmarked"
-        underlay = [packet.known[what] for what in (oxm.TUN_DST, oxm.TUN_IPV6_DST) if what in packet.known]
-        assert len(underlay) == 1, "a packet leaves through a tunnel to one address"
-        target = self._at(underlay[0])
-        if target is not None and names[0] in target.ports:
+        assert tunnels < MOST_TUNNELS, "a packet goes through tunnels for ever"
+        assert packet.known.get(oxm.TUN_ID), "a packet leaves through a tunnel unmarked"
+        # As a switch does it: an IPv4 address counts before an IPv6 one, and what a packet came with is still there.
+        way = next(what for what in (oxm.TUN_DST, oxm.TUN_IPV6_DST) if packet.known.get(what))
+        target, source = self._at(way, packet.known[way]), self._source(switch, way)
+        if target is not None and source is not None and names[0] in target.ports:
             known = {oxm.IN_PORT: target.ports[names[0]], oxm.TUN_ID: packet.known[oxm.TUN_ID]}
-            for delivery in self._enter(target, Packet(bytearray(packet.frame), known)):
-                assert delivery.dpid == target.dpid, "what came from a tunnel went into one"
-                yield delivery
+            known |= {way: packet.known[way]} | source
+            yield from self._enter(target, Packet(bytearray(packet.frame), known), tunnels + 1)
 
-    def _at(self, address: int) -> Switch | None:
+    def _at(self, way: Field, address: int) -> Switch | None:
+        """The dSwitch that an underlay address of a family leads to."""
         for dpid, dswitch in self.dps.world.dswitches.items():
             for ip in dswitch.encap_ips:
-                if address == (oxm.TUN_IPV6_DST if ":" in ip else oxm.TUN_DST).parse(ip):
+                if (":" in ip) == (way is oxm.TUN_IPV6_DST) and address == way.parse(ip):
                     return self.switches.get(dpid)
+        return None
+
+    def _source(self, switch: Switch, way: Field) -> dict[Field, int] | None:
+        """What a packet says of where it came from, from a dSwitch's first address of a family."""
+        dswitch = self.dps.world.dswitches.get(switch.dpid)
+        what = oxm.TUN_IPV6_SRC if way is oxm.TUN_IPV6_DST else oxm.TUN_SRC
+        for ip in () if dswitch is None else dswitch.encap_ips:
+            if (":" in ip) == (what is oxm.TUN_IPV6_SRC):
+                return {what: what.parse(ip)}
         return None
