@@ -17,7 +17,7 @@ from dove_ryu.model.tunnel import tunnel_between
 from dove_ryu.model.world import Fact, NetworkTables, World
 from dove_ryu.openflow import oxm
 from dove_ryu.openflow.fields import VNI
-from dove_ryu.openflow.flow import Action, Flow, FlowDelete, Move, Output, PacketIn, PacketOut, Terms, put
+from dove_ryu.openflow.flow import Action, Flow, FlowChange, FlowDelete, Move, Output, PacketIn, PacketOut, Terms, put
 from dove_ryu.openflow.oxm import Field
 
 NEGATIVE_TTL = 10
@@ -73,7 +73,7 @@ class Answer:
     :ivar learned: addresses that the packet taught; the world has them before the packets go on.
     :ivar arrived: a location whose endpoint has spoken where it was going to.
     :ivar stale: the datapath id of another dSwitch, which sends to where an endpoint no longer is (F19).
-    :ivar elsewhere: flows for other dSwitches, by datapath id.
+    :ivar elsewhere: flow changes for other dSwitches, by datapath id.
     """
 
     flows: tuple[Flow, ...] = ()
@@ -81,7 +81,7 @@ class Answer:
     learned: Learned | None = None
     arrived: Location | None = None
     stale: int | None = None
-    elsewhere: tuple[tuple[int, tuple[Flow, ...]], ...] = ()
+    elsewhere: tuple[tuple[int, tuple[FlowChange, ...]], ...] = ()
 
 
 class Feature:
@@ -149,7 +149,9 @@ def onward(world: World, here: int, there: int) -> list[Action] | None:
     if way is None:
         return None
     port, actions = way
-    return [*actions, Move(oxm.METADATA, oxm.TUN_ID, VNI.width), put(oxm.IN_PORT_NXM, 0), Output(port)]
+    # What came by IPv4 still has that address as its destination, and a switch would prefer it to an IPv6 one.
+    fresh: list[Action] = [put(oxm.TUN_DST, 0), put(oxm.TUN_IPV6_DST, 0), *actions]
+    return [*fresh, Move(oxm.METADATA, oxm.TUN_ID, VNI.width), put(oxm.IN_PORT_NXM, 0), Output(port)]
 
 
 def arrivals(tables: NetworkTables, endpoint: Endpoint) -> Iterator[tuple[int, Terms, list[Action]]]:
