@@ -26,25 +26,24 @@ WHOLE_CACHE = FlowDelete(CACHED_COOKIE, CACHED_MASK)
 class Consequences:
     """What some changes, taken together, ask for.
 
-    :ivar departures: numbers of endpoints that have left a dSwitch, by datapath id.
+    :ivar tombstones: what dSwitches hold from now on for endpoints that have left them, by datapath id.
     """
 
     def __init__(self, world: World, features: Sequence[Feature], standing: StandingFlows) -> None:
-        self.departures: dict[int, set[int]] = {}
+        self.tombstones: dict[int, list[Flow]] = {}
         self._world = world
         self._features = features
         self._standing = standing
-        self._tombstones: dict[int, list[Flow]] = {}
         self._scopes: dict[int, set[Scope]] = {}
         self._stale: dict[int, dict[FlowDelete, None]] = {}
 
     def effects(self) -> Effects:
         """What to send to whom: tombstones, then what the standing flows differ in, then what is to be forgotten."""
         effects: Effects = {}
-        for dpid in sorted(self._scopes.keys() | self._stale.keys() | self._tombstones.keys()):
+        for dpid in sorted(self._scopes.keys() | self._stale.keys() | self.tombstones.keys()):
             if dpid in self._standing.connected:
                 renewed = self._standing.renew(dpid, self._scopes.get(dpid, ()))
-                effects[dpid] = [*self._tombstones.get(dpid, ()), *renewed, *self._stale.get(dpid, ())]
+                effects[dpid] = [*self.tombstones.get(dpid, ()), *renewed, *self._stale.get(dpid, ())]
         return {dpid: changes for dpid, changes in effects.items() if changes}
 
     def renew(self, dpids: Iterable[int], scope: Scope) -> None:
@@ -118,10 +117,11 @@ class Consequences:
         if endpoint is None or before.dpid not in self._standing.connected:
             return hosts
         if before.dpid != after.dpid:
-            tombstones = self._tombstones.setdefault(before.dpid, [])
-            for feature in self._features:
-                tombstones.extend(feature.depart(self._world, before.dpid, tables, endpoint))
-            self.departures.setdefault(before.dpid, set()).add(endpoint.number)
+            departed = (each.depart(self._world, before.dpid, tables, endpoint) for each in self._features)
+            tombstones = [flow for flows in departed for flow in flows]
+            if not tombstones:
+                return hosts
+            self.tombstones.setdefault(before.dpid, []).extend(tombstones)
         return {before.dpid, after.dpid}
 
     def _outdated(self, tables: NetworkTables, fact: Fact) -> Iterator[FlowDelete]:

@@ -29,8 +29,8 @@ from dove_ryu.model.resolution import Outcome, PolicyRequest, resolve
 from dove_ryu.model.world import Change, Fact, NetworkTables, World
 from dove_ryu.openflow import oxm, packet
 from dove_ryu.openflow.fields import BY_ADDRESS, SOURCE_DOMAIN, VNI, Cookie, Kind
-from dove_ryu.openflow.flow import End, Flow, FlowChange, FlowEnd, PacketIn
-from dove_ryu.openflow.pipeline import LOCATION, NEIGHBOUR, POLICY
+from dove_ryu.openflow.flow import End, Flow, FlowChange, FlowEnd, FlowKey, PacketIn
+from dove_ryu.openflow.pipeline import DELIVER, LOCATION, NEIGHBOUR, POLICY
 from dove_ryu.standing import WHOLE_DSWITCH, StandingFlows
 
 FEATURES: tuple[Feature, ...] = (
@@ -77,7 +77,7 @@ class Dps:
         self.observations: dict[int, Observation] = {}
         self._features = tuple(features)
         self._standing = StandingFlows(self.world, self._features)
-        self._departed: dict[int, set[int]] = {}
+        self._tombstones: dict[int, dict[FlowKey, int]] = {}
 
     @property
     def connected(self) -> frozenset[int]:
@@ -95,7 +95,8 @@ class Dps:
         """
         self.world.ports[dpid] = dict(ports)
         held = list(installed)
-        self._departed[dpid] = set(_departed(held))
+        self._tombstones[dpid] = {}
+        self._note_tombstones(dpid, held)
         return self._standing.begin(dpid, held, self._current(dpid, held))
 
     def disconnect(self, dpid: int) -> None:
@@ -111,7 +112,7 @@ class Dps:
     def doubt(self, dpid: int) -> Effects:
         """Nobody knows whether a dSwitch still tells others of endpoints that have left it: all who may ask now forget."""
         work = self._consequences()
-        gone = self._departed.pop(dpid, set())
+        gone = set(self._tombstones.pop(dpid, {}).values())
         for tables in self.world.networks() if gone else ():
             for endpoint in filter(None, map(tables.endpoint_of_number, gone)):
                 place = tables.locations.get(endpoint.name)
@@ -150,8 +151,8 @@ class Dps:
                 work.renew(tables.locations[change.name].dpids, tables.name)
             for fact in self.world.apply(change):
                 work.touch(fact, tables or self.world.tables.get(change.network), hosts)
-        for dpid, numbers in work.departures.items():
-            self._departed.setdefault(dpid, set()).update(numbers)
+        for dpid, tombstones in work.tombstones.items():
+            self._note_tombstones(dpid, tombstones)
         return work.effects()
 
     def packet_in(self, dpid: int, packet_in: PacketIn) -> Answer:
@@ -165,14 +166,13 @@ class Dps:
         for feature in self._features:
             answer = feature.take(self.world, dpid, tables, packet_in)
             if answer is not None:
+                self._note_tombstones(dpid, answer.flows)
                 return answer if answer.stale is None else self._correct(answer, answer.stale, tables, packet_in)
         return Answer()
 
     def hear_end(self, dpid: int, end: FlowEnd) -> list[Flow]:
         """A flow of a dSwitch has ended: what takes its place, if its time was up while it was in use (F21)."""
-        cookie = Cookie.parse(end.flow.cookie)
-        if cookie is not None and cookie.kind is Kind.TOMBSTONE:
-            self._departed.get(dpid, set()).discard(cookie.number)
+        self._tombstones.get(dpid, {}).pop(end.flow.key, None)
         if end.why is not End.HARD or not end.packets or dpid not in self.connected:
             return []
         flow = self.recall(dpid, end.flow)
@@ -212,11 +212,29 @@ class Dps:
         self.invalidations += 1
         destination, sender = _delivery(tables, packet_in)
         domain = None if sender is None else tables.domains.get(sender.domain)
-        if destination is None or domain is None or stale not in self.connected:
+        if destination is None or stale not in self.connected:
             return answer
+        if domain is None:
+            return replace(answer, elsewhere=((stale, self._forgetting(stale, tables, destination)),))
         asked = replace(packet_in, table=LOCATION.number, fields={})
         flows, _ = self._resolve(stale, tables, asked, domain.number, destination)
         return replace(answer, elsewhere=((stale, flows),))
+
+    def _forgetting(self, dpid: int, tables: NetworkTables, destination: str) -> tuple[FlowChange, ...]:
+        """What makes a dSwitch ask anew for an address, where nobody can tell who sends there."""
+        owner = tables.owner(destination)
+        place = None if owner is None else tables.locations.get(owner.name)
+        work = self._consequences()
+        if place is not None:
+            work.forget_fact({dpid}, tables, Fact(place, place))
+        return tuple(work.effects().get(dpid, ()))
+
+    def _note_tombstones(self, dpid: int, flows: Iterable[Flow]) -> None:
+        """Remember the tombstones among some flows that a dSwitch holds: who goes by them is lost when it is."""
+        for flow in flows:
+            cookie = Cookie.parse(flow.cookie)
+            if cookie is not None and cookie.kind is Kind.TOMBSTONE and flow.table == DELIVER.number:
+                self._tombstones.setdefault(dpid, {})[flow.key] = cookie.number
 
     def _resolve(
         self, dpid: int, tables: NetworkTables, packet_in: PacketIn, number: int, destination: str
@@ -233,20 +251,16 @@ class Dps:
         return Consequences(self.world, self._features, self._standing)
 
 
-def _departed(held: Iterable[Flow]) -> Iterator[int]:
-    """The numbers of the endpoints whose tombstones are among some flows."""
-    for flow in held:
-        cookie = Cookie.parse(flow.cookie)
-        if cookie is not None and cookie.kind is Kind.TOMBSTONE:
-            yield cookie.number
-
-
 def _delivery(tables: NetworkTables, packet_in: PacketIn) -> tuple[str | None, Endpoint | None]:
-    """Where a packet from the tunnel is to be delivered, and whose it is."""
+    """The address by which a packet from the tunnel was sent here, and whose it is.
+
+    Of a packet that was routed it is the IP address, and its source MAC address is the virtual router's.
+    """
     assert tables.network is not None
     data = packet_in.data
-    if tables.network.service is Service.L2:
-        return packet.eth_destination(data), tables.owner(packet.eth_source(data))
+    mac = packet.eth_source(data)
+    if tables.network.service is Service.L2 and mac not in {gateway.mac for gateway in tables.network.gateways}:
+        return packet.eth_destination(data), tables.owner(mac)
     sender = packet.ip_source(data)
     return packet.ip_destination(data), None if sender is None else tables.owner(sender)
 
