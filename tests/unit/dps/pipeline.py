@@ -1,7 +1,7 @@
 """dSwitches simulated: tables of flows that packets go through, tunnels between them, and the DPS that they ask.
 
 Small enough to be believed by reading it.  A lookup that two flows of one priority would answer differently is an error
-here, though a real switch would take either.  So is a packet that tunnels carry for ever.  Time passes when it is told to.
+here, though a real switch would take either.  So is a packet that tunnels carry for ever.  Time passes when told.
 """
 
 from __future__ import annotations

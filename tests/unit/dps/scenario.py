@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from hypothesis import HealthCheck, settings
 
 from dove_ryu.dps import Dps
+from dove_ryu.features import NEGATIVE_TTL
 from dove_ryu.model.entities import Location
 from dove_ryu.model.world import Change
-from dove_ryu.openflow.fields import CACHED_COOKIE, CACHED_MASK
-from dove_ryu.openflow.flow import text
+from dove_ryu.openflow.fields import CACHED_COOKIE, CACHED_MASK, Cookie, Kind
+from dove_ryu.openflow.flow import Flow, text
 
 from .oracle import Ping, Question
 from .pipeline import Delivery, Fabric
@@ -65,14 +66,32 @@ def send(fabric: Fabric, state: State, what: Ping | Question) -> list[Delivery]:
 def holds_standing_flows(fabric: Fabric) -> None:
     """Each dSwitch holds what the world alone says, besides its cache."""
     for dpid, switch in fabric.switches.items():
-        held = {flow for flow in switch.flows if flow.cookie & CACHED_MASK != CACHED_COOKIE}
+        held = {flow for flow in switch.flows if flow.cookie & CACHED_MASK != CACHED_COOKIE and not is_tombstone(flow)}
         wanted = set(fabric.dps.standing_flows(dpid))
         assert held == wanted, f"too much:\n{text(held - wanted)}\nmissing:\n{text(wanted - held)}"
 
 
-def does_as_fresh_ones_would(fabric: Fabric, state: State, sent: Iterable[Ping | Question]) -> None:
+def is_tombstone(flow: Flow) -> bool:
+    """Whether a flow is there for an endpoint that has left."""
+    cookie = Cookie.parse(flow.cookie)
+    return cookie is not None and cookie.kind is Kind.TOMBSTONE
+
+
+def settle(fabric: Fabric, state: State, sent: Iterable[Ping | Question]) -> None:
+    """Let the windows pass that the design allows.
+
+    That an address is nobody's, or cannot be reached, is believed for a while; and a stale location lasts until a
+    packet goes by it.
+    """
+    fabric.pass_time(NEGATIVE_TTL)
+    for what in sent:
+        send(fabric, state, what)
+
+
+def does_as_fresh_ones_would(fabric: Fabric, state: State, sent: Sequence[Ping | Question]) -> None:
     """The dSwitches hold what they should, and packets fare as they would with nothing cached."""
     holds_standing_flows(fabric)
+    settle(fabric, state, sent)
     fresh = fabric.fresh()
     for what in sent:
         if not teaches(state, what):
