@@ -64,8 +64,9 @@ def send(fabric: Fabric, state: State, what: Ping | Question) -> list[Delivery]:
 
 
 def holds_standing_flows(fabric: Fabric) -> None:
-    """Each dSwitch holds what the world alone says, besides its cache."""
-    for dpid, switch in fabric.switches.items():
+    """Each connected dSwitch holds what the world alone says, besides its cache and its tombstones."""
+    for dpid in sorted(fabric.dps.connected):
+        switch = fabric.switches[dpid]
         held = {flow for flow in switch.flows if flow.cookie & CACHED_MASK != CACHED_COOKIE and not is_tombstone(flow)}
         wanted = set(fabric.dps.standing_flows(dpid))
         assert held == wanted, f"too much:\n{text(held - wanted)}\nmissing:\n{text(wanted - held)}"
