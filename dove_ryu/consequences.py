@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from dove_ryu.features import Feature
-from dove_ryu.model.entities import Appliance, DSwitch, Location, VirtualNetwork
+from dove_ryu.model.entities import Appliance, DSwitch, Location, Policy, PolicyAction, VirtualNetwork
 from dove_ryu.model.world import Fact, NetworkTables, World
 from dove_ryu.openflow.fields import CACHED_COOKIE, CACHED_MASK, VNI
 from dove_ryu.openflow.flow import Flow, FlowChange, FlowDelete, match
@@ -21,6 +21,9 @@ Effects = dict[int, list[FlowChange]]
 
 WHOLE_CACHE = FlowDelete(CACHED_COOKIE, CACHED_MASK)
 """Makes a dSwitch forget every answer."""
+
+ONLY_ANSWERED = (Policy, PolicyAction)
+"""What no standing flow tells of, but only answers: a network of thousands of endpoints is not computed anew for it."""
 
 
 class Consequences:
@@ -73,7 +76,8 @@ class Consequences:
 
     def _touch_network(self, fact: Fact, tables: NetworkTables, hosts: set[int]) -> None:
         after = tables.hosts()
-        self.renew(hosts | after, tables.name)
+        if not isinstance(fact.either, ONLY_ANSWERED):
+            self.renew(hosts | after, tables.name)
         self._welcome(fact, tables)
         self.forget_fact(self._affected(fact, tables, hosts | after), tables, fact)
         if tables.network is not None:
