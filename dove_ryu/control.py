@@ -1,8 +1,8 @@
 """The one thread of control, and the queue that leads to it.
 
 Switch connections, the store's watch, REST workers and hosts all post to the queue; whatever they bring happens one
-after another on this thread, which alone reads and writes the world.  It never waits for anything but the queue, and for
-the time at which somebody wanted to be remembered.
+after another on this thread, which alone reads and writes the world.  It never waits for anything but the queue, and
+for the time at which somebody wanted to be remembered.
 """
 
 from __future__ import annotations

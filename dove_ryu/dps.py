@@ -110,7 +110,7 @@ class Dps:
         return self.doubt(dpid)
 
     def doubt(self, dpid: int) -> Effects:
-        """Nobody knows whether a dSwitch still tells others of endpoints that have left it: all who may ask now forget."""
+        """Nobody knows whether a dSwitch still tells others of endpoints that have left it: these now forget."""
         work = self._consequences()
         gone = set(self._tombstones.pop(dpid, {}).values())
         for tables in self.world.networks() if gone else ():

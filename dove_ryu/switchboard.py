@@ -275,6 +275,8 @@ class Switchboard:
                 answers.append(self._dps.packet_in(link.dpid, codec.read_packet_in(message)))
             except codec.UnknownOnWire as error:
                 LOG.warning("dSwitch %s: %s", dpid_text(link.dpid), error)
+            except Exception:  # one packet that we trip over must not cost the others their answers
+                LOG.exception("dSwitch %s: a policy request is not answered", dpid_text(link.dpid))
         link.answer((answer.flows, answer.packets) for answer in answers if answer.learned is None)
         for answer in answers:
             self.carry_out({dpid: list(flows) for dpid, flows in answer.elsewhere})

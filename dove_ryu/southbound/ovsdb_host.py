@@ -91,6 +91,7 @@ def schema() -> dict[str, Any]:
             "columns": {
                 "controller_rate_limit": _INTEGER_OR_NONE,
                 "controller_burst_limit": _INTEGER_OR_NONE,
+                "max_backoff": _INTEGER_OR_NONE,
             }
         },
     }
@@ -355,16 +356,19 @@ def _table_wishes(api: Any, bridge: Row) -> Iterator[Command]:
         yield api.db_set("Bridge", bridge.uuid, ("flow_tables", rows))
 
 
+MAX_BACKOFF = 1000
+"""Milliseconds, the least that Open vSwitch takes, after which it tries again to reach a DPS that was away; it has 8000."""
+
+
 def _controller_wishes(api: Any, bridge: Row, limits: Limits) -> Iterator[Command]:
+    wishes = {
+        "controller_rate_limit": limits.rate,
+        "controller_burst_limit": limits.burst,
+        "max_backoff": MAX_BACKOFF,
+    }
     for controller in bridge.controller:
-        set_now = controller.controller_rate_limit, controller.controller_burst_limit
-        if set_now != ([limits.rate], [limits.burst]):
-            yield api.db_set(
-                "Controller",
-                controller.uuid,
-                ("controller_rate_limit", limits.rate),
-                ("controller_burst_limit", limits.burst),
-            )
+        if any(getattr(controller, column) != [value] for column, value in wishes.items()):
+            yield api.db_set("Controller", controller.uuid, *wishes.items())
 
 
 def _tunnel_wishes(api: Any, reading: Reading) -> Iterator[Command]:

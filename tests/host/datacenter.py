@@ -107,6 +107,11 @@ class DataCenter(Emulation):
         shown: Document = self.read(f"/v1/dswitches/{dpid(server)}")
         return shown
 
+    def audit(self, server: Hypervisor) -> Document:
+        """How a server's dSwitch differs from what it should hold."""
+        found: Document = self._call("POST", f"/v1/dswitches/{dpid(server)}/audit")
+        return found
+
     def connections(self, server: Hypervisor) -> Document:
         """How it stands with a dSwitch's connections; empty while the DPS does not know it or does not answer."""
         try:

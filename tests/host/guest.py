@@ -58,7 +58,10 @@ class Guest(Endpoint):
         namespace.allow_ipv6(nic)
         namespace.offloads_off(nic)
         for cable in self._cables.values():
-            ip(f"link set {cable} mtu {ENDPOINT_MTU} master {nic} up", f"link set {cable} type bridge_slave learning off")
+            ip(
+                f"link set {cable} mtu {ENDPOINT_MTU} master {nic} up",
+                f"link set {cable} type bridge_slave learning off",
+            )
         addresses = (f"addr add {on_link(text)} dev {nic}{' nodad' if ':' in text else ''}" for text in ips)
         ip(f"link set {nic} mtu {ENDPOINT_MTU} up", *addresses)
         for cable in self._cables.values():  # without a spanning tree it forwards as soon as there is a carrier

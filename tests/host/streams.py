@@ -69,8 +69,8 @@ class Delivery:
         return [number for number in self.lost if start <= self.sent[number] < end]
 
     def back_after(self, moment: float) -> float:
-        """Seconds from *moment* until the first datagram after the last lost one was sent: until all was well."""
-        return max(0.0, self.sent[self.lost[-1] + 1] - moment) if self.lost else 0.0
+        """Seconds from *moment* until the last lost datagram was sent: from then on all was well."""
+        return max(0.0, self.sent[self.lost[-1]] - moment) if self.lost else 0.0
 
     def story(self, *moments: tuple[str, float]) -> str:
         """What was lost and when, from the beginning of the stream, for the message of a failed test."""
