@@ -10,7 +10,8 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from dove_ryu.dps import Dps, Effects
+from dove_ryu.consequences import Effects
+from dove_ryu.dps import Dps
 from dove_ryu.features import TUNNEL_PORTS
 from dove_ryu.model.entities import Learned, Location
 from dove_ryu.model.world import Change

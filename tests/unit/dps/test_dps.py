@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dove_ryu.dps import Dps, Effects
+from dove_ryu.consequences import Effects
+from dove_ryu.dps import Dps
 from dove_ryu.features import Answer
 from dove_ryu.model.entities import (
     Appliance,
