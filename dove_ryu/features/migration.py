@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from dove_ryu.features import TOMBSTONE_TIMEOUT, Answer, Feature, arrivals, onward
-from dove_ryu.model.entities import Endpoint, Service
+from dove_ryu.model.entities import Endpoint, Service, VirtualNetwork
 from dove_ryu.model.world import NetworkTables, World
 from dove_ryu.openflow import oxm, packet
 from dove_ryu.openflow.fields import OBJECT_MASK, VNI, Cookie, Kind
@@ -37,9 +37,8 @@ class Migration(Feature):
         way = onward(world, dpid, location.dpid)
         if way is None or tables.network is None:
             return
+        yield _to_network(tables.network)
         cookie = Cookie(Kind.TOMBSTONE, endpoint.number)
-        to_network = [put(VNI, tables.network.vni), goto(DELIVER)]
-        yield TUNNEL_IN.flow(90, {oxm.TUN_ID: tables.network.vni}, to_network, cookie, 0, TOMBSTONE_TIMEOUT)
         for priority, terms, rewrite in arrivals(tables, endpoint):
             actions = [ToController(REPORTS.number), *rewrite, *way]
             yield DELIVER.flow(priority - BELOW_STANDING, terms, actions, cookie, 0, TOMBSTONE_TIMEOUT)
@@ -51,9 +50,12 @@ class Migration(Feature):
     def recall(self, world: World, dpid: int, tables: NetworkTables, installed: Flow) -> Flow | None:
         """The tombstone under the same key today."""
         cookie = Cookie.parse(installed.cookie)
-        endpoint = None if cookie is None or cookie.kind is not Kind.TOMBSTONE else cookie.number
-        owner = None if endpoint is None else tables.endpoint_of_number(endpoint)
-        flows = () if owner is None else self.depart(world, dpid, tables, owner)
+        if cookie is None or cookie.kind is not Kind.TOMBSTONE or tables.network is None:
+            return None
+        if installed.table == TUNNEL_IN.number:
+            return _to_network(tables.network)
+        endpoint = tables.endpoint_of_number(cookie.number)
+        flows = () if endpoint is None else self.depart(world, dpid, tables, endpoint)
         return next((flow for flow in flows if flow.key == installed.key), None)
 
     def take(self, world: World, dpid: int, tables: NetworkTables, packet_in: PacketIn) -> Answer | None:
@@ -71,6 +73,13 @@ class Migration(Feature):
             return Answer(stale=stale)
         tombstones = tuple(self.depart(world, dpid, tables, endpoint))
         return Answer(tombstones, (packet_in.resume(DELIVER.number),) if tombstones else (), stale=stale)
+
+
+def _to_network(network: VirtualNetwork) -> Flow:
+    """What lets packets of a network in that is not hosted any more: nobody's, for more than one may have left."""
+    to_network = [put(VNI, network.vni), goto(DELIVER)]
+    cookie = Cookie(Kind.TOMBSTONE)
+    return TUNNEL_IN.flow(90, {oxm.TUN_ID: network.vni}, to_network, cookie, 0, TOMBSTONE_TIMEOUT)
 
 
 def _receiver(tables: NetworkTables, packet_in: PacketIn) -> Endpoint | None:
