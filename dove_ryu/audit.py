@@ -14,6 +14,7 @@ from dove_ryu.openflow.fields import Cookie, Kind
 from dove_ryu.openflow.flow import Flow, FlowChange, FlowDelete, FlowStrictDelete
 
 WHOLE_COOKIE = (1 << 64) - 1
+"""The mask under which a cookie is compared in full."""
 
 
 class Difference(enum.Enum):
@@ -83,9 +84,9 @@ def _outdated(flow: Flow, cookie: Cookie, today: Flow | None) -> Iterator[Findin
 
 
 def _foreign(flow: Flow) -> Finding:
-    """A flow of somebody else's; it goes by its cookie, for its match may be one that ours never have and not be read."""
-    why = "its cookie is not the DPS's; its match and actions are shown as far as the DPS's own can be like them"
-    return Finding(Difference.FOREIGN, why, flow, FlowDelete(flow.cookie, WHOLE_COOKIE, flow.table))
+    """Somebody else's flow goes by its cookie: its match may be one that ours never have, and is not shown then."""
+    remedy = FlowDelete(flow.cookie, WHOLE_COOKIE, flow.table)
+    return Finding(Difference.FOREIGN, "its cookie is not the DPS's", flow, remedy)
 
 
 def _surplus(flow: Flow, difference: Difference, why: str) -> Finding:

@@ -26,7 +26,7 @@ from dove_ryu.model.entities import (
 from dove_ryu.model.resolution import PolicyRequest, resolve
 from dove_ryu.model.world import Change, Fact, NetworkTables, World
 from dove_ryu.openflow.fields import CACHED_COOKIE, CACHED_MASK, OBJECT_MASK, Cookie
-from dove_ryu.openflow.flow import FlowChange, PacketIn
+from dove_ryu.openflow.flow import Flow, FlowChange, PacketIn
 from dove_ryu.openflow.pipeline import TABLES
 
 HERE, THERE = 1, 2
@@ -80,11 +80,16 @@ def standing(feature: Feature, *entities: Entity, ports: dict[str, int] = PORTS)
     return lines(feature.network_flows(world, HERE, tables_of(world)))
 
 
-def cached(feature: Feature, world: World, packet: PacketIn, destination: str) -> list[str]:
+def compiled(feature: Feature, world: World, packet: PacketIn, destination: str) -> list[Flow]:
     """What a feature caches of the reply to a request from domain red."""
     tables = tables_of(world)
     reply = resolve(tables, PolicyRequest("red", destination))
-    return lines(feature.cache(Request(world, HERE, tables, packet, RED.number, destination, reply)))
+    return list(feature.cache(Request(world, HERE, tables, packet, RED.number, destination, reply)))
+
+
+def cached(feature: Feature, world: World, packet: PacketIn, destination: str) -> list[str]:
+    """The same, as an operator reads it."""
+    return lines(compiled(feature, world, packet, destination))
 
 
 def stale(feature: Feature, world: World, before: Entity | None, after: Entity | None) -> list[str]:

@@ -2,9 +2,13 @@
 
 from dataclasses import replace
 
+import pytest
+
 from dove_ryu.features.neighbour import Neighbour
 from dove_ryu.model.entities import Gateway, PolicyAction
-from dove_ryu.openflow.flow import PacketIn
+from dove_ryu.model.world import Change, World
+from dove_ryu.openflow.fields import SOURCE_DOMAIN
+from dove_ryu.openflow.flow import Flow, PacketIn, match
 from dove_ryu.openflow.pipeline import LOCATION, NEIGHBOUR
 
 from .small import (
@@ -19,10 +23,12 @@ from .small import (
     A,
     B,
     cached,
+    compiled,
     golden,
     lines,
     stale,
     standing,
+    tables_of,
     world_of,
 )
 
@@ -130,3 +136,28 @@ def test_a_domain_by_itself_makes_no_answer_stale() -> None:
     assert stale(FEATURE, world_of(*EVERYTHING), A, A) == [
         "delete cached,table=NEIGHBOUR,arp,metadata=0x5,arp_tpa=10.0.0.10,arp_op=1"
     ]
+
+
+def recalled(world: World, installed: Flow) -> list[str]:
+    """What should be in the place of a cached flow today."""
+    flow = FEATURE.recall(world, HERE, tables_of(world), installed)
+    return [] if flow is None else lines([flow])
+
+
+@pytest.mark.parametrize("asked", ["10.0.0.11", "fd00::b"])
+def test_an_answer_is_recalled_as_it_would_be_given_today(asked: str) -> None:
+    world = world_of(*EVERYTHING)
+    installed = compiled(FEATURE, world, REQUEST, asked)[0]
+    assert recalled(world, installed) == cached(FEATURE, world, REQUEST, asked)
+    for changed in (replace(RED_TO_BLUE, actions=("deny",)), replace(B, macs=("02:00:00:00:00:77",))):
+        today = world_of(*EVERYTHING, changed)
+        assert recalled(today, installed) == cached(FEATURE, today, REQUEST, asked) != recalled(world, installed)
+
+
+def test_no_answer_is_recalled_for_a_domain_that_is_gone_or_to_what_is_no_question() -> None:
+    world = world_of(*EVERYTHING)
+    installed = compiled(FEATURE, world, REQUEST, "10.0.0.11")[0]
+    assert recalled(world, replace(installed, table=LOCATION.number)) == []
+    assert recalled(world, replace(installed, match=match({SOURCE_DOMAIN: RED.number}))) == []
+    world.apply(Change.gone(RED))
+    assert recalled(world, installed) == []

@@ -6,11 +6,26 @@ import pytest
 
 from dove_ryu.features.policy import PolicyCache
 from dove_ryu.model.entities import Entity, Policy, PolicyAction
-from dove_ryu.model.world import Change
-from dove_ryu.openflow.flow import PacketIn
+from dove_ryu.model.world import Change, World
+from dove_ryu.openflow.flow import Flow, PacketIn
 from dove_ryu.openflow.pipeline import LOCATION
 
-from .small import BLUE, DEFAULT, EVERYTHING, RED, RED_TO_BLUE, A, cached, golden, lines, stale, world_of
+from .small import (
+    BLUE,
+    DEFAULT,
+    EVERYTHING,
+    HERE,
+    RED,
+    RED_TO_BLUE,
+    A,
+    cached,
+    compiled,
+    golden,
+    lines,
+    stale,
+    tables_of,
+    world_of,
+)
 
 POLICY_CACHE = PolicyCache()
 REQUEST = PacketIn(0, LOCATION.number, {}, b"")
@@ -123,3 +138,28 @@ def test_other_facts_are_of_no_concern() -> None:
     assert stale(POLICY_CACHE, world_of(*EVERYTHING), A, None) == []
     assert stale(POLICY_CACHE, world_of(*EVERYTHING), RED, None) == []
     assert lines(POLICY_CACHE.dswitch_flows(world_of(), 1)) == []
+
+
+def recalled(world: World, installed: Flow) -> list[str]:
+    """What should be in the place of a cached flow today."""
+    flow = POLICY_CACHE.recall(world, HERE, tables_of(world), installed)
+    return [] if flow is None else lines([flow])
+
+
+def test_an_entry_is_recalled_as_it_would_be_cached_today() -> None:
+    """X1: of a dSwitch that was away, whatever the policy is by now."""
+    world = world_of(*EVERYTHING)
+    installed = compiled(POLICY_CACHE, world, REQUEST, TO_B)[0]
+    assert recalled(world, installed) == verdict()
+    for changed in (replace(RED_TO_BLUE, tracking=8), replace(RED_TO_BLUE, actions=("deny",), ttl=7)):
+        assert recalled(world_of(*EVERYTHING, changed), installed) == verdict(changed)
+
+
+def test_no_entry_is_recalled_of_a_pair_that_is_not_there_or_of_another_table() -> None:
+    world = world_of(*EVERYTHING)
+    installed = compiled(POLICY_CACHE, world, REQUEST, TO_B)[0]
+    assert recalled(world, replace(installed, table=LOCATION.number)) == []
+    for domain in (RED, BLUE):
+        without = world_of(*EVERYTHING)
+        without.apply(Change.gone(domain))
+        assert recalled(without, installed) == []

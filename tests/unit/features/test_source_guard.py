@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 
 from dove_ryu.features.source_guard import MOST_LEARNED, SourceGuard
-from dove_ryu.model.entities import Endpoint, Entity, Learned
+from dove_ryu.model.entities import Endpoint, Entity, Learned, Location, Place
 from dove_ryu.model.world import World
 from dove_ryu.openflow import oxm
-from dove_ryu.openflow.fields import SOURCE_ENDPOINT
+from dove_ryu.openflow.fields import SOURCE_ENDPOINT, Cookie, Kind
 from dove_ryu.openflow.flow import PacketIn
 from dove_ryu.openflow.pipeline import LOCATION, SOURCE_GUARD
 from tests.pipeline.frames import arp_request, icmp_echo, icmpv6_echo
@@ -204,3 +204,31 @@ def test_forged_arp_is_refused_by_the_flow_that_it_meets() -> None:
     _, flows, _ = report(some_world(A), frame)
     assert struct.unpack("!H", frame[12:14])[0] == oxm.ARP
     assert ",arp," in flows[0]
+
+
+# Live migration (X5).
+
+COMING = Location("n", "a", 2, "tap-a", migrating_to=Place(HERE, "tap-a"))
+
+
+def test_who_is_coming_is_reported_with_the_first_word_that_it_may_say() -> None:
+    """Its packets go on like anybody's; QEMU's announcement, RARP, has nowhere to go."""
+    told = standing(GUARD, NETWORK, RED, A, COMING)
+    here = standing(GUARD, NETWORK, RED, A, A_HERE)
+    assert told[:-1] == [line.replace("actions=goto", "actions=controller(meter_id=1),goto") for line in here]
+    assert told[-1:] == golden(
+        """
+        ENDPOINT:21/0, table=SOURCE_GUARD, priority=110,reg3=0x15,dl_src=02:00:00:00:00:0a,dl_type=0x8035
+            actions=controller(meter_id=1)
+        """
+    )
+
+
+def test_the_word_of_who_has_come_says_where_it_was_going() -> None:
+    world = world_of(NETWORK, RED, A, COMING)
+    for cookie, arrived in ((Cookie(Kind.ENDPOINT, A.number), COMING), (Cookie(Kind.MISS, SOURCE_GUARD.number), None)):
+        fields = {SOURCE_ENDPOINT.field: A.number}
+        packet_in = PacketIn(int(cookie), SOURCE_GUARD.number, fields, ping(MAC, "10.0.0.10"))
+        answer = GUARD.take(world, HERE, tables_of(world), packet_in)
+        assert answer is not None
+        assert (answer.arrived, answer.flows) == (arrived, ())

@@ -5,13 +5,14 @@ from dataclasses import replace
 import pytest
 
 from dove_ryu.features.unicast import Unicast
-from dove_ryu.model.entities import DSwitch, Encapsulation, Entity, Location, Service
-from dove_ryu.model.world import Change
+from dove_ryu.model.entities import DSwitch, Encapsulation, Entity, Location, Place, Service
+from dove_ryu.model.world import Change, World
 from dove_ryu.openflow.fields import BY_ADDRESS
-from dove_ryu.openflow.flow import PacketIn
+from dove_ryu.openflow.flow import Flow, Match, PacketIn
 from dove_ryu.openflow.pipeline import LOCATION, NEIGHBOUR, POLICY
 
 from .small import (
+    A_HERE,
     B_HERE,
     B_THERE,
     BLUE,
@@ -27,10 +28,12 @@ from .small import (
     A,
     B,
     cached,
+    compiled,
     golden,
     lines,
     stale,
     standing,
+    tables_of,
     world_of,
 )
 
@@ -246,3 +249,65 @@ def test_a_domain_that_goes_takes_all_with_it_and_one_that_comes_finds_the_lost(
 
 def test_policies_make_no_location_stale() -> None:
     assert stale(UNICAST, world_of(*EVERYTHING), RED_TO_BLUE, DEFAULT) == []
+
+
+# What is recalled.
+
+
+def recalled(world: World, installed: Flow) -> list[str]:
+    """What should be in the place of a cached flow today."""
+    flow = UNICAST.recall(world, HERE, tables_of(world), installed)
+    return [] if flow is None else lines([flow])
+
+
+@pytest.mark.parametrize(("packet", "destination"), [(BY_MAC, MAC), (BY_IP, "10.0.0.11"), (BY_IP, "fd00::b")])
+def test_an_entry_is_recalled_as_it_would_be_cached_today(packet: PacketIn, destination: str) -> None:
+    """X1: of a dSwitch that was away, wherever the endpoint is by now."""
+    world = world_of(*EVERYTHING)
+    installed = compiled(UNICAST, world, packet, destination)[0]
+    assert recalled(world, installed) == located(packet=packet, destination=destination)
+    moved = located(packet=packet, destination=destination, here=B_THERE)
+    assert (
+        recalled(world_of(*EVERYTHING, B_THERE), installed) == moved != located(packet=packet, destination=destination)
+    )
+
+
+def test_an_entry_of_whom_nobody_reaches_is_recalled_as_nowhere() -> None:
+    world = world_of(*EVERYTHING)
+    installed = compiled(UNICAST, world, BY_MAC, MAC)[0]
+    world.apply(Change.gone(B))
+    assert recalled(world, installed) == NOWHERE
+
+
+def test_what_is_no_location_is_not_recalled() -> None:
+    world = world_of(*EVERYTHING)
+    installed = compiled(UNICAST, world, BY_MAC, MAC)[0]
+    assert recalled(world, replace(installed, table=POLICY.number)) == []
+    assert recalled(world, replace(installed, match=Match())) == []
+
+
+# Live migration (F45, X5).
+
+
+def test_the_dswitch_that_an_endpoint_is_leaving_copies_whatever_is_for_it_to_where_it_will_be() -> None:
+    migrating = replace(A_HERE, migrating_to=Place(THERE, "tap-a"))
+    copy = (
+        "set_field:0.0.0.0->tun_dst,set_field:::->tun_ipv6_dst,set_field:10.9.0.2->tun_dst,"
+        "move:OXM_OF_METADATA[0..23]->NXM_NX_TUN_ID[0..23],set_field:0->in_port,output:10"
+    )
+    delivery, out, *_ = standing(UNICAST, *EVERYTHING, migrating)
+    assert delivery == (
+        "ENDPOINT:21/0, table=DELIVER, priority=200,metadata=0x5,dl_dst=02:00:00:00:00:0a actions=output:1," + copy
+    )
+    assert out == "ENDPOINT:21/0, table=OUTPUT, priority=200,reg5=0x1 actions=output:1," + copy
+
+
+def test_without_a_way_to_where_it_will_be_nothing_is_copied() -> None:
+    migrating = replace(A_HERE, migrating_to=Place(3, "tap-a"))
+    assert standing(UNICAST, *EVERYTHING, migrating) == standing(UNICAST, *EVERYTHING)
+
+
+def test_the_dswitch_that_an_endpoint_is_coming_to_delivers_the_copies_and_sends_it_where_it_still_is() -> None:
+    coming = replace(B_THERE, migrating_to=Place(HERE, "tap-b"))
+    assert standing(UNICAST, *EVERYTHING, coming) == standing(UNICAST, *EVERYTHING)
+    assert way(located(here=coming)) == way(located(here=B_THERE))

@@ -17,6 +17,7 @@ from dove_ryu.openflow.flow import (
     FlowStrictDelete,
     Goto,
     Match,
+    Meter,
     Move,
     Output,
     OutputTo,
@@ -125,6 +126,7 @@ def test_what_no_packet_can_be_is_refused(terms: Terms, reason: str) -> None:
         (Output(IN_PORT), "IN_PORT"),
         (OutputTo(oxm.REGISTERS[5]), "output:NXM_NX_REG5[]"),
         (ToController(), "CONTROLLER:65535"),
+        (ToController(3), "controller(meter_id=3)"),
         (DecrementTtl(), "dec_ttl"),
         (Resubmit(8), "resubmit(,8)"),
         (Goto(9), "goto_table:9"),
@@ -140,6 +142,7 @@ def test_flows_and_deletions_read_as_ovs_ofctl_writes_them() -> None:
     changes: list[FlowChange] = [
         Flow(0, 0, Match(), (), 0),
         Flow(8, 100, where, (put(VNI, 6), Goto(9)), cookie, 300),
+        Flow(8, 100, Match(), (), cookie, 300, 60, notify=True),
         FlowStrictDelete(FlowKey(8, 100, where)),
         FlowStrictDelete(FlowKey(0, 0, Match())),
         FlowDelete(cookie, 0xFFFFFFFFFF000000),
@@ -151,6 +154,10 @@ def test_flows_and_deletions_read_as_ovs_ofctl_writes_them() -> None:
         (
             "cookie=0xd090000003000007, table=8, hard_timeout=300, priority=100,ip,metadata=0x5,nw_dst=10.0.0.1"
             " actions=set_field:0x6->metadata,goto_table:9"
+        ),
+        (
+            "cookie=0xd090000003000007, table=8, idle_timeout=60, hard_timeout=300, send_flow_rem priority=100"
+            " actions=drop"
         ),
         "delete --strict table=8,priority=100,ip,metadata=0x5,nw_dst=10.0.0.1",
         "delete --strict table=0,priority=0",
@@ -171,3 +178,7 @@ def test_a_held_packet_goes_on_with_everything_as_it_was() -> None:
 
 def test_a_packet_without_a_port_has_port_0() -> None:
     assert PacketIn(0, 8, {}, b"").in_port == 0
+
+
+def test_a_meter_reads_as_ovs_ofctl_takes_it() -> None:
+    assert str(Meter(1, 100, 50)) == "meter=1 pktps burst bands=type=drop rate=100 burst_size=50"

@@ -57,7 +57,7 @@ def test_policy_requests_of_a_read_are_answered_together(manager: Start, switch:
     process.says("packet-in with cookie 0x1 and data b'other'")
     assert not [line for line in process.lines if "cookie 0xd0" in line], "no event is made of a policy request"
     one.send(one.packet_in(OURS, b"trouble"))
-    process.says("1 policy requests are not answered")
+    process.says("1 messages are lost")
     one.send(one.packet_in(OURS, xid=5))
     assert answers(one, 1) == [5]
 
