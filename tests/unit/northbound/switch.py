@@ -13,7 +13,9 @@ from dove_ryu.southbound.link import Link
 
 FLOW_MOD, MULTIPART_REQUEST, MULTIPART_REPLY, BARRIER_REQUEST, BARRIER_REPLY = 14, 18, 19, 20, 21
 FLOWS, METERS = 1, 10
-ADD, DELETE_STRICT = 0, 4
+ADD, DELETE, DELETE_STRICT = 0, 3, 4
+ANY_TABLE = 0xFF
+NO_MATCH = bytes(8)
 DEADLINE = 10.0
 
 Key = tuple[int, int, bytes]
@@ -87,7 +89,7 @@ class Switch:
             self._say(reply(METERS, b"", xid))
 
     def _change(self, message: bytes) -> None:
-        cookie, _, table, command, idle, hard, priority = struct.unpack_from("!QQBBHHH", message, 8)
+        cookie, mask, table, command, idle, hard, priority = struct.unpack_from("!QQBBHHH", message, 8)
         (flags,) = struct.unpack_from("!H", message, 44)
         length = -(-int.from_bytes(message[50:52], "big") // 8) * 8
         key = table, priority, message[48 : 48 + length]
@@ -95,6 +97,10 @@ class Switch:
             self.flows[key] = (table, 0, 0, priority, idle, hard, flags, cookie, 0, 0), message[48:]
         elif command == DELETE_STRICT:
             self.flows.pop(key, None)
+        elif command == DELETE and length == len(NO_MATCH):
+            for each, (head, _) in list(self.flows.items()):
+                if table in (each[0], ANY_TABLE) and head[7] & mask == cookie:
+                    del self.flows[each]
 
     def _entries(self, cookie: int, mask: int) -> Iterator[bytes]:
         for key, (head, body) in self.flows.items():
