@@ -1,12 +1,12 @@
 """An endpoint has moved, and somebody still sends to where it was (F18-F20, figure 3 of the report).
 
-The dSwitch that it left holds a tombstone: packets from the tunnel go on to the new place, and a metered copy comes up.  It
-is the location invalidation: the tunnel's source address says whose entry is stale, and that dSwitch is sent the new
-location without having asked.  A tombstone lasts as long as it is used; an entry that nobody uses is gone before it.  What
-arrives for an endpoint after that comes up as a miss, and makes the tombstone anew.
+The dSwitch that it left holds a tombstone: packets from the tunnel go on to the new place, and a metered copy comes up.
+It is the location invalidation: the tunnel's source address says whose entry is stale, and that dSwitch is sent the new
+location without having asked.  A tombstone lasts as long as it is used; an entry that nobody uses is gone before it.
+What arrives for an endpoint after that comes up as a miss, and makes the tombstone anew.
 
-A tombstone never stands where its endpoint is or is going to, so that those of all dSwitches lead, however often an endpoint
-moved, to where it is, and no packet runs in a circle.
+A tombstone never stands where its endpoint is or is going to, so that those of all dSwitches lead, however often an
+endpoint moved, to where it is, and no packet runs in a circle.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Migration(Feature):
         return next((flow for flow in flows if flow.key == installed.key), None)
 
     def take(self, world: World, dpid: int, tables: NetworkTables, packet_in: PacketIn) -> Answer | None:
-        """A location invalidation: whose entry is stale, and, where there was no tombstone, one and the packet's way."""
+        """A location invalidation: whose entry is stale and, where there was no tombstone, one, and the packet on."""
         if packet_in.table != DELIVER.number:
             return None
         endpoint = _receiver(tables, packet_in)
