@@ -113,7 +113,7 @@ class Switchboard:
                     self.later(PATIENCE, partial(self._doubt, link, revision))
 
     def _doubt(self, link: Link, revision: int) -> None:
-        """A dSwitch was to tell others of an endpoint that has left it: if it is dead, they are told from here (F22)."""
+        """A dSwitch was to tell others of an endpoint that has left it; if it is dead, they hear it from here (F22)."""
         if self._links.get(link.dpid) is link and link.confirmed(self.revision) < revision:
             LOG.warning("dSwitch %s does not confirm that an endpoint has left it", dpid_text(link.dpid))
             self.carry_out(self._dps.doubt(link.dpid))

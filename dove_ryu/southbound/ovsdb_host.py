@@ -357,7 +357,7 @@ def _table_wishes(api: Any, bridge: Row) -> Iterator[Command]:
 
 
 MAX_BACKOFF = 1000
-"""Milliseconds, the least that Open vSwitch takes, after which it tries again to reach a DPS that was away; it has 8000."""
+"""Milliseconds after which Open vSwitch tries again to reach a DPS that was away: the least it takes; it has 8000."""
 
 
 def _controller_wishes(api: Any, bridge: Row, limits: Limits) -> Iterator[Command]:

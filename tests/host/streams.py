@@ -10,6 +10,7 @@ The transfer sends a pattern slowly and without end, and its receiver compares e
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import socket
@@ -183,10 +184,8 @@ def _send(address: str, port: str, rate: str) -> object:
 
 
 def _offer(out: socket.socket, number: int) -> None:
-    try:
+    with contextlib.suppress(OSError):  # no neighbour, no route: as lost as one that is dropped on the way
         out.send(number.to_bytes(4, "big"))
-    except OSError:  # no neighbour, no route: as lost as one that is dropped on the way
-        pass
 
 
 def _receive(port: str) -> object:

@@ -1,7 +1,7 @@
 """What changes is forgotten where it can be known, and nowhere else; what is in use stays (F21, F22, F27).
 
-Six servers, of which two host the network that changes: the OpenFlow messages are counted at the servers themselves. Then
-changes as fast as the store takes them, and time-outs of entries while a stream needs them.
+Six servers, of which two host the network that changes: what the DPS sends is counted, and looked for on the wire. Then
+a thousand changes a second, and time-outs of entries while a stream needs them.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """A live migration that is announced loses nothing, whenever the machine resumes and however it ends (X5).
 
 The DPS is told where the machine will go (`migrating_to`). Until it is there, what is for it reaches both places; the
-first thing that it says there, or that its hypervisor says for it, ends the migration. The machine of these tests hears
-both servers, so a datagram that it got twice is one that reached both places: then it does not matter at which of the two
-it ran at that moment.
+first thing that it says there, or that its hypervisor says for it, ends the migration. The machine of these tests
+hears both servers, so a datagram that it got twice is one that reached both places: then it does not matter at which of
+the two it ran at that moment.
 """
 
 from __future__ import annotations

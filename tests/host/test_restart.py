@@ -1,7 +1,7 @@
 """The DPS dies, ovs-vswitchd dies, and traffic does not notice, or not for long (X1, F28).
 
-A dSwitch goes on by itself while the DPS is away. When it is back, it reads what each dSwitch holds and changes what has
-become wrong meanwhile, and nothing else. An ovs-vswitchd that starts anew is filled before it counts as live.
+A dSwitch goes on by itself while the DPS is away. When it is back, it reads what each dSwitch holds and changes what
+has become wrong meanwhile, and nothing else. An ovs-vswitchd that starts anew is filled before it counts as live.
 """
 
 from __future__ import annotations
