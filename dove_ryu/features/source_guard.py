@@ -21,8 +21,6 @@ from dove_ryu.openflow.pipeline import NEIGHBOUR, REPORTS, SOURCE_GUARD, goto
 
 UNSPECIFIED_IPV4, UNSPECIFIED_IPV6 = "0.0.0.0", "::"
 
-RARP = 0x8035
-
 MOST_LEARNED = 8
 """How many addresses of a kind one endpoint can teach."""
 
@@ -82,7 +80,7 @@ def _told(flow: Flow) -> Flow:
 def _announcements(endpoint: Endpoint) -> Iterator[Flow]:
     """A hypervisor speaks for the endpoint that it has just taken over: QEMU sends RARP."""
     for mac in endpoint.macs:
-        terms: Terms = {SOURCE_ENDPOINT: endpoint.number, oxm.ETH_TYPE: RARP, oxm.ETH_SRC: mac}
+        terms: Terms = {SOURCE_ENDPOINT: endpoint.number, oxm.ETH_TYPE: oxm.RARP, oxm.ETH_SRC: mac}
         yield SOURCE_GUARD.flow(110, terms, [ToController(REPORTS.number)], Cookie(Kind.ENDPOINT, endpoint.number))
 
 

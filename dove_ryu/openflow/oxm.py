@@ -18,7 +18,7 @@ NICIRA_EXTENSIBLE = 0x0001
 ND_EXTENSIONS = 0x1000
 """OXM class of ``nd_reserved`` and ``nd_options_type`` (ERICOXM in ovs-fields(7), OVS 2.11 and up)."""
 
-ARP, IPV4, IPV6 = 0x0806, 0x0800, 0x86DD
+ARP, RARP, IPV4, IPV6 = 0x0806, 0x8035, 0x0800, 0x86DD
 ICMP, ICMPV6 = 1, 58
 NEIGHBOUR_SOLICITATION, NEIGHBOUR_ADVERTISEMENT = 135, 136
 
@@ -202,6 +202,7 @@ BY_HEADER |= {
 
 SHORTHANDS: Mapping[tuple[int, int | None], str] = {
     (ARP, None): "arp",
+    (RARP, None): "rarp",
     (IPV4, None): "ip",
     (IPV6, None): "ipv6",
     (IPV4, ICMP): "icmp",
