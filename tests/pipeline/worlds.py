@@ -12,6 +12,7 @@ from dove_ryu.model.entities import (
     Entity,
     Gateway,
     Location,
+    Place,
     Policy,
     PolicyDomain,
     Service,
@@ -19,14 +20,25 @@ from dove_ryu.model.entities import (
 )
 from dove_ryu.model.world import Change
 from dove_ryu.openflow import oxm
-from dove_ryu.openflow.fields import BY_ADDRESS, SOURCE_DOMAIN, SOURCE_ENDPOINT, VNI
+from dove_ryu.openflow.fields import BY_ADDRESS, SOURCE_DOMAIN, SOURCE_ENDPOINT, VNI, Cookie, Kind
 from dove_ryu.openflow.flow import Flow, PacketIn
 from dove_ryu.openflow.pipeline import LOCATION, NEIGHBOUR, SOURCE_GUARD
 
 from .frames import arp_request, icmp_echo, icmpv6_echo, neighbour_solicitation
 
 HERE, THERE = 1, 2
-PORTS = {"dove-geneve": 10, "dove-vxlan": 11, "a": 1, "b": 2, "r": 3, "free": 4, "s": 5, "c": 6}
+PORTS = {
+    "dove-geneve": 10,
+    "dove-vxlan": 11,
+    "a": 1,
+    "b": 2,
+    "r": 3,
+    "free": 4,
+    "s": 5,
+    "c": 6,
+    "leaving": 7,
+    "coming": 8,
+}
 
 
 def network(name: str, number: int, vni: int, service: Service) -> list[Entity]:
@@ -52,6 +64,17 @@ def network(name: str, number: int, vni: int, service: Service) -> list[Entity]:
         Location(name, "s", HERE, "s"),
         Location(name, "world", HERE, "r"),
         Location(name, "r", THERE, "r"),
+        *on_the_move(name, number),
+    ]
+
+
+def on_the_move(name: str, number: int) -> list[Entity]:
+    """Endpoints that are leaving and coming by live migration."""
+    return [
+        Endpoint(name, "leaving", number + 17, "blue", ("02:00:00:00:00:11",), ("10.0.0.17", "fd00::11")),
+        Endpoint(name, "coming", number + 18, "blue", ("02:00:00:00:00:12",), ("10.0.0.18", "fd00::12")),
+        Location(name, "leaving", HERE, "leaving", migrating_to=Place(THERE, "leaving")),
+        Location(name, "coming", THERE, "coming", migrating_to=Place(HERE, "coming")),
     ]
 
 
@@ -74,10 +97,20 @@ def all_flows() -> Iterator[Flow]:
         for address in ("10.9.0.2", "fd09::2"):
             known = dps(*network("n", 100, 5, service), *dswitches(address))
             known.connect(HERE, PORTS, ())
+            known.connect(THERE, PORTS, ())
             flows = {flow.key: flow for flow in known.standing_flows(HERE)}
+            flows |= {flow.key: flow for flow in _tombstones(known)}
             for packet_in in _requests(by_address=service is Service.L3):
                 flows |= {flow.key: flow for flow in known.packet_in(HERE, packet_in).flows}
             yield from flows.values()
+
+
+def _tombstones(known: Dps) -> Iterator[Flow]:
+    """What is left of b when it moves; then it comes back."""
+    for place in (Location("n", "b", THERE, "b"), Location("n", "b", HERE, "b")):
+        changes = known.apply([Change.put(place)])[HERE]
+        cookies = ((change, Cookie.parse(change.cookie)) for change in changes if isinstance(change, Flow))
+        yield from (flow for flow, cookie in cookies if cookie is not None and cookie.kind is Kind.TOMBSTONE)
 
 
 def _requests(by_address: bool) -> Iterator[PacketIn]:
