@@ -6,7 +6,7 @@ import struct
 
 from os_ken.lib.packet import arp, ethernet, icmp, icmpv6, ipv4, ipv6, packet
 
-from dove_ryu.features.source_guard import RARP
+from dove_ryu.openflow import oxm
 from tests.pipeline.frames import arp_request, icmp_echo, icmpv6_echo, neighbour_solicitation
 
 from .oracle import Ping, Question, Seen
@@ -25,7 +25,7 @@ def frame(what: Ping | Question) -> bytes:
 def announcement(mac: str) -> bytes:
     """What QEMU says for a machine that it has taken over: RARP, op code 3, from and for its own MAC address."""
     own = bytes.fromhex(mac.replace(":", ""))
-    return b"\xff" * 6 + own + struct.pack("!HHHBBH", RARP, 1, 0x0800, 6, 4, 3) + (own + bytes(4)) * 2 + bytes(18)
+    return b"\xff" * 6 + own + struct.pack("!HHHBBH", oxm.RARP, 1, 0x0800, 6, 4, 3) + (own + bytes(4)) * 2 + bytes(18)
 
 
 def seen(delivery: Delivery) -> Seen:

@@ -218,7 +218,7 @@ def test_who_is_coming_is_reported_with_the_first_word_that_it_may_say() -> None
     assert told[:-1] == [line.replace("actions=goto", "actions=controller(meter_id=1),goto") for line in here]
     assert told[-1:] == golden(
         """
-        ENDPOINT:21/0, table=SOURCE_GUARD, priority=110,reg3=0x15,dl_src=02:00:00:00:00:0a,dl_type=0x8035
+        ENDPOINT:21/0, table=SOURCE_GUARD, priority=110,rarp,reg3=0x15,dl_src=02:00:00:00:00:0a
             actions=controller(meter_id=1)
         """
     )

@@ -52,6 +52,7 @@ UPPER = Bits("upper half", oxm.REGISTERS[9], 16, 16)
         ({BY_ADDRESS: 0}, "reg0=0/0x1"),
         ({UPPER: 0xAB}, "reg9=0xab0000/0xffff0000"),
         ({oxm.ETH_TYPE: oxm.IPV4}, "ip"),
+        ({oxm.ETH_TYPE: oxm.RARP}, "rarp"),
         ({oxm.ETH_TYPE: 0x88CC}, "dl_type=0x88cc"),
         ({oxm.ETH_TYPE: oxm.IPV4, oxm.IP_PROTO: 6}, "ip,nw_proto=6"),
         ({oxm.ETH_TYPE: oxm.ARP, oxm.IP_PROTO: 1}, "arp,nw_proto=1"),

@@ -55,6 +55,7 @@ NAMES = {register: register.name for register in oxm.REGISTERS} | {
     oxm.TUN_IPV6_DST: "tun_ipv6_dst",
     oxm.METADATA: "metadata",
     oxm.IN_PORT: "in_port",
+    oxm.IN_PORT_NXM: "in_port_nxm",
     oxm.VLAN_VID: "vlan_vid",
     oxm.ETH_SRC: "eth_src",
     oxm.ETH_DST: "eth_dst",
