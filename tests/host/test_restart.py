@@ -166,6 +166,7 @@ def test_the_dps_is_killed_again_and_again(net: DataCenter, scene: Scene) -> Non
             assert reaches(scene.client, ipv4(OTHER)) is allowed
             assert_clean(net)
     delivery = stream.end()
+    print("changed policies in force, seconds after the DPS was ready:", *(f"{delay:.2f}" for delay in delays))
     assert delivery.lost == [], delivery.story()
     assert delivery.duplicates == 0, delivery.story()
 
@@ -217,6 +218,7 @@ def test_a_vswitchd_that_starts_anew_forwards_soon(
         server.start_switch()
         wait(SOON + 1)
     delivery = stream.end()
+    print(f"forwards {delivery.back_after(started):.2f} s after its start")
     assert delivery.back_after(started) < SOON, delivery.story(("started", started))
     net.wait_live(server)
     assert_clean(net)
