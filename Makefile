@@ -42,7 +42,7 @@ lint: $(VENV)/.installed
 
 unit: $(VENV)/.installed
 	@echo "== pytest: the unit tier, under coverage"
-	@$(call keep_tidy,$(BIN)/python -m pytest tests/unit --cov --cov-config=pyproject.toml)
+	@$(call keep_tidy,$(BIN)/python -m pytest tests/unit --numprocesses 2 --dist loadfile --cov --cov-config=pyproject.toml)
 
 docs: $(VENV)/.installed-docs
 	@$(call keep_tidy,$(BIN)/python -m sphinx --fail-on-warning --keep-going docs docs/_build/html)

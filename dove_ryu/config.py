@@ -105,8 +105,6 @@ class Settings:
     rest_port: int = 8080
     pid_file: str | None = None
     store: str = field(default_factory=default_store)
-    default_ttl: int = 300
-    negative_ttl: int = 10
     packet_in_rate: int = 1000
     packet_in_burst: int = 250
     ovsdb: bool = True
@@ -115,25 +113,8 @@ class Settings:
     stop_timeout: float = 1.5
 
 
-# A time to live becomes a hard_timeout, of which OpenFlow has 16 bits; 0 is "for ever" there, which no denial may be.
-_LONGEST_TIMEOUT = 65535
-
 _OURS = [
     cfg.StrOpt("store", metavar="URL", help=f"where the DPS keeps its tables (default: {default_store()})"),
-    cfg.IntOpt(
-        "default-ttl",
-        default=300,
-        min=0,
-        max=_LONGEST_TIMEOUT,
-        help="seconds a dSwitch caches a policy that names no time of its own; 0: until invalidated (default: 300)",
-    ),
-    cfg.IntOpt(
-        "negative-ttl",
-        default=10,
-        min=1,
-        max=_LONGEST_TIMEOUT,
-        help="seconds a dSwitch caches a denial or an unknown destination (default: 10)",
-    ),
     cfg.IntOpt(
         "packet-in-rate",
         default=1000,
@@ -310,8 +291,6 @@ def settings(conf: cfg.ConfigOpts) -> Settings:
         rest_port=conf.wsapi_port,
         pid_file=conf.pid_file,
         store=dove.store or default_store(),
-        default_ttl=dove.default_ttl,
-        negative_ttl=dove.negative_ttl,
         packet_in_rate=dove.packet_in_rate,
         packet_in_burst=dove.packet_in_burst,
         ovsdb=dove.ovsdb,

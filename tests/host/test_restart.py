@@ -26,7 +26,7 @@ from dove_ryu.store import open_store
 from .datacenter import DataCenter, dpid, flows, ipv4, machine, reaches
 from .streams import Stream, Transfer
 
-RESTARTS = int(os.environ.get("DOVE_TEST_RESTARTS", "5"))
+RESTARTS = int(os.environ.get("DOVE_TEST_RESTARTS", "20"))
 """How often the DPS is killed."""
 
 SOON = 2.0

@@ -23,11 +23,11 @@ def test_defaults_of_the_options_and_of_the_value_are_the_same() -> None:
 
 def test_what_is_read_last_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one, two = tmp_path / "one.conf", tmp_path / "two.conf"
-    one.write_text("[dove]\nstore = one\ndefault_ttl = 1\nnegative_ttl = 1\n[DEFAULT]\nwsapi_port = 1\n")
-    two.write_text("[dove]\nstore = two\ndefault_ttl = 2\n")
-    monkeypatch.setenv("OS_DOVE__NEGATIVE_TTL", "99")
+    one.write_text("[dove]\nstore = one\npacket_in_rate = 1\npacket_in_burst = 31\n[DEFAULT]\nwsapi_port = 1\n")
+    two.write_text("[dove]\nstore = two\npacket_in_rate = 2\n")
+    monkeypatch.setenv("OS_DOVE__PACKET_IN_BURST", "99")
     settings = read("--config-file", str(one), "--config-file", str(two), "--dove-store", "line")
-    assert (settings.store, settings.default_ttl, settings.negative_ttl, settings.rest_port) == ("line", 2, 1, 1)
+    assert (settings.store, settings.packet_in_rate, settings.packet_in_burst, settings.rest_port) == ("line", 2, 31, 1)
 
 
 def test_applications() -> None:
@@ -70,7 +70,7 @@ def test_options_can_be_added_after_the_command_line_was_read_by_another_command
     conf([])
     config.register(conf)
     settings = config.settings(conf)
-    assert (settings.openflow_port, settings.rest_port, settings.negative_ttl) == (6653, 8080, 10)
+    assert (settings.openflow_port, settings.rest_port, settings.packet_in_burst) == (6653, 8080, 250)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_options_can_be_added_after_the_command_line_was_read_by_another_command
         ("--zzz", "unknown option --zzz; `ryu-manager --help` lists those there are"),
         ("--wsapi-port many", "--wsapi-port: invalid Port(min=0, max=65535) value: many"),
         ("--wsapi-port", "argument --wsapi-port: expected one argument"),
-        ("--dove-negative-ttl 0", "--dove-negative-ttl: invalid Integer(min=1, max=65535) value: 0"),
+        ("--dove-packet-in-burst 0", "--dove-packet-in-burst: invalid Integer(min=25) value: 0"),
         (
             "--dove-log-levels a=LOUD",
             "log_levels: 'a=LOUD' is not LOGGER=LEVEL with one of DEBUG, INFO, WARNING, ERROR",
@@ -97,8 +97,11 @@ def test_bad_option(arguments: str, line: str) -> None:
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("[dove]\nnegativ_ttl = 3\n", "section [dove] has no option negativ_ttl; did you mean negative_ttl?"),
-        ("[dove]\nnegative_ttl = x\n", "--dove-negative-ttl: invalid Integer(min=1, max=65535) value: x"),
+        (
+            "[dove]\npacket_in_brust = 3\n",
+            "section [dove] has no option packet_in_brust; did you mean packet_in_burst?",
+        ),
+        ("[dove]\npacket_in_burst = x\n", "--dove-packet-in-burst: invalid Integer(min=25) value: x"),
         ("[DEFAULT]\nwsapi_port = x\n", "--wsapi-port: invalid Port(min=0, max=65535) value: x"),
         ("[dove\n", "Invalid section (must end with ])"),
     ],
