@@ -168,6 +168,7 @@ class Switch:
         self.now = now
         self.ends: list[FlowEnd] = []
         self._tables: dict[int, dict[FlowKey, Entry]] = {}
+        self._by_priority: dict[int, list[Entry]] = {}
 
     @property
     def flows(self) -> list[Flow]:
@@ -179,6 +180,7 @@ class Switch:
 
     def carry_out(self, changes: Iterable[FlowChange]) -> None:
         """Take flow changes in."""
+        self._by_priority.clear()
         for change in changes:
             match change:
                 case Flow():
@@ -189,6 +191,7 @@ class Switch:
                     self._remove([each for each in self._entries() if selects(change, each.flow)], End.DELETED)
 
     def _remove(self, entries: Iterable[Entry], why: End) -> None:
+        self._by_priority.clear()
         for entry in entries:
             del self._tables[entry.flow.table][entry.flow.key]
             if entry.flow.notify:
@@ -207,21 +210,32 @@ class Switch:
     def restart(self) -> None:
         """The tables are empty, and nobody is told."""
         self._tables.clear()
+        self._by_priority.clear()
         self.ends.clear()
 
     def lookup(self, table: int, packet: Packet) -> Flow | None:
         """The flow that a packet meets in a table."""
         values = packet.values()
-        met = [entry for entry in self._tables.get(table, {}).values() if agrees(entry.flow.match, values)]
-        if not met:
+        best: list[Entry] = []
+        for entry in self._in_order(table):
+            if best and entry.flow.priority < best[0].flow.priority:
+                break
+            if agrees(entry.flow.match, values):
+                best.append(entry)
+        if not best:
             return None
-        first = max(entry.flow.priority for entry in met)
-        best = [entry for entry in met if entry.flow.priority == first]
         told = "\n".join(str(entry.flow) for entry in best)
         assert len({entry.flow.actions for entry in best}) == 1, f"either of two flows:\n{told}"
         best[0].packets += 1
         best[0].used = self.now
         return best[0].flow
+
+    def _in_order(self, table: int) -> list[Entry]:
+        """A table's entries, the highest priority first; kept until something changes."""
+        if table not in self._by_priority:
+            entries = self._tables.get(table, {}).values()
+            self._by_priority[table] = sorted(entries, key=lambda entry: -entry.flow.priority)
+        return self._by_priority[table]
 
     def run(self, packet: Packet, table: int = 0) -> Iterator[int | PacketIn]:
         """Send a packet through the tables: the ports that it goes out of, and what comes up to the DPS."""

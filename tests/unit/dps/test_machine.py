@@ -35,7 +35,7 @@ from .states import DPIDS, ENDPOINTS, GATEWAY, IPV4, IPV6, MACS, NETWORKS, PORTS
 from .wire import announcement, answer, frame, seen
 
 EXAMPLES = int(os.environ.get("DOVE_EXAMPLES", "12"))
-STEPS = 30
+STEPS = 25
 
 FIRST, LAST = 0, 3
 PACKETS: tuple[Ping | Question, ...] = tuple(

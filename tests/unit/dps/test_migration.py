@@ -31,9 +31,8 @@ from .test_dps import (
     cached,
     cookies_of,
     fabric,
-    frame,
 )
-from .wire import announcement
+from .wire import announcement, frame
 
 __all__ = ["fabric"]
 
