@@ -160,9 +160,9 @@ class Switchboard:
         if link.dpid in self._links:
             LOG.warning("dSwitch %s connects anew from %s", dpid_text(link.dpid), link.peer)
             self._end_of(link.dpid)
+            self.carry_out(self._dps.lose(link.dpid))  # it may have lost its flows with its connection
         self._end_audits(link.dpid)
         self._links[link.dpid] = link
-        self._dps.disconnect(link.dpid)
         self._dps.world.ports[link.dpid] = ports
         link.greet()
         self.observe(link.dpid, openflow=link.session.state.value, peer=link.peer)

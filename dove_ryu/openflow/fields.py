@@ -98,6 +98,7 @@ class Kind(enum.IntEnum):
         return self >= Kind.LOCATION
 
 
+_KINDS = frozenset(Kind)
 NUMBER_BITS, TRACKING_BITS = 28, 24
 _KIND_LOW = NUMBER_BITS + TRACKING_BITS
 APPLICATION_MASK = 0xFF << 56
@@ -127,7 +128,7 @@ class Cookie:
     @classmethod
     def parse(cls, cookie: int) -> Cookie | None:
         """The parts of *cookie*; None where the flow is not ours."""
-        if cookie >> 56 != APPLICATION or (cookie >> _KIND_LOW & 0xF) not in set(Kind):
+        if cookie >> 56 != APPLICATION or (cookie >> _KIND_LOW & 0xF) not in _KINDS:
             return None
         number = cookie >> TRACKING_BITS & ((1 << NUMBER_BITS) - 1)
         return cls(Kind(cookie >> _KIND_LOW & 0xF), number, cookie & ((1 << TRACKING_BITS) - 1))
