@@ -95,7 +95,7 @@ class Service:
         :raises TimeoutError: where it does not answer within *timeout* seconds.
         """
         answered: queue.SimpleQueue[list[Finding] | None] = queue.SimpleQueue()
-        self.post(self.switches.audit, dpid, repair, answered.put)
+        self.post(lambda: self.switches.audits.begin(self.switches.link(dpid), repair, answered.put))
         try:
             return answered.get(timeout=timeout)
         except queue.Empty:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Protocol
 
-from dove_ryu.audit import Finding
+from dove_ryu.audits import Audits
 from dove_ryu.consequences import Effects
 from dove_ryu.dps import Dps, Observation
 from dove_ryu.features import Answer
@@ -67,18 +67,10 @@ class Connection:
     flow_changes: int = 0
 
 
-@dataclass(slots=True)
-class Audit:
-    """An audit whose dSwitch has not answered in full yet."""
-
-    done: Callable[[list[Finding] | None], None]
-    repair: bool
-    held: list[Flow] = field(default_factory=list)
-
-
 class Switchboard:
     """The links by datapath id.  It lives on the DPS's thread.
 
+    :ivar audits: those under way.
     :ivar listener: is told what is to be recorded.
     :ivar later: how to be remembered of what a dSwitch has to confirm in time.
     :ivar sent: flow changes that followed a change of the world, by datapath id.
@@ -93,8 +85,8 @@ class Switchboard:
         self.sent: Counter[int] = Counter()
         self.requests: Counter[int] = Counter()
         self.revision = 0
+        self.audits = Audits(dps.audit)
         self._links: dict[int, Link] = {}
-        self._audits: dict[tuple[int, int], Audit] = {}
         self._since: dict[int, datetime] = {}
         self._confirmed: dict[int, int] = {}
 
@@ -161,7 +153,7 @@ class Switchboard:
             LOG.warning("dSwitch %s connects anew from %s", dpid_text(link.dpid), link.peer)
             self._end_of(link.dpid)
             self.carry_out(self._dps.lose(link.dpid))  # it may have lost its flows with its connection
-        self._end_audits(link.dpid)
+        self.audits.end(link.dpid)
         self._links[link.dpid] = link
         self._dps.world.ports[link.dpid] = ports
         link.greet()
@@ -174,17 +166,6 @@ class Switchboard:
         link = self._links.get(dpid)
         if link is not None and self.listener is not None:
             self.listener.dswitch_up(dpid, link.peer)
-
-    def audit(self, dpid: int, repair: bool, done: Callable[[list[Finding] | None], None]) -> None:
-        """Compare a dSwitch's flows with what they should be; *done* is told what differs, None where it is not live.
-
-        :param repair: whether to send the remedies too.
-        """
-        link = self._links.get(dpid)
-        if link is None or not link.live:
-            done(None)
-            return
-        self._audits[dpid, link.ask_flows()] = Audit(done, repair)
 
     def hear(self, link: Link, messages: list[bytes]) -> None:
         """What a dSwitch says of our flows, and its policy requests: all of one read."""
@@ -206,11 +187,12 @@ class Switchboard:
 
     def lose(self, link: Link) -> None:
         """A dSwitch's connection is gone."""
-        if self._links.get(link.dpid) is link:
+        present = self._links.get(link.dpid) is link
+        if present:
             self._end_of(link.dpid)
+            self.audits.end(link.dpid)
         link.lose()
-        self._end_audits(link.dpid)
-        if self._links.get(link.dpid) is link:
+        if present:
             del self._links[link.dpid]
             self.carry_out(self._dps.lose(link.dpid))
             self.observe(link.dpid, openflow="stale", peer="")
@@ -223,9 +205,7 @@ class Switchboard:
             self._hear_end(link, message)
         elif codec.is_about_meters(message):
             self._synchronise(link, link.hear_meters(message))
-        elif (pending := self._audits.get((link.dpid, codec.xid(message)))) is not None:
-            self._hear_audited(link, message, pending)
-        else:
+        elif not self.audits.hear(link, message):
             self._hear_flows(link, message)
 
     def _hear_flows(self, link: Link, message: bytes) -> None:
@@ -251,21 +231,6 @@ class Switchboard:
             link.send(self._dps.hear_end(link.dpid, codec.read_flow_end(message)))
         except codec.UnknownOnWire as error:
             LOG.warning("dSwitch %s: %s", dpid_text(link.dpid), error)
-
-    def _end_audits(self, dpid: int) -> None:
-        """Whoever asked a connection that is gone gets no answer from it."""
-        for key in [key for key in self._audits if key[0] == dpid]:
-            self._audits.pop(key).done(None)
-
-    def _hear_audited(self, link: Link, message: bytes, pending: Audit) -> None:
-        pending.held += codec.read_any_flows(message)
-        if codec.more_follows(message):
-            return
-        del self._audits[link.dpid, codec.xid(message)]
-        findings = self._dps.audit(link.dpid, pending.held)
-        if pending.repair:
-            link.send(finding.remedy for finding in findings)
-        pending.done(findings)
 
     def _answer(self, link: Link, messages: list[bytes]) -> None:
         answers: list[Answer] = []
