@@ -65,6 +65,7 @@ def test_what_a_dswitch_hosts_is_shown(net: DataCenter) -> None:
         "ips": [ipv4(PEER), ipv6(PEER)],
         "tracking": 1,
         "observed": True,
+        "arriving": False,
     }
     assert hosted in net.dswitch(net["s1"])["endpoints"]
     net.remove_endpoint(peer)
@@ -105,7 +106,7 @@ def test_the_new_place_of_an_endpoint_replaces_the_old_one(net: DataCenter) -> N
     assert peer.ping(ipv4(MOVER), count=3).lost == 0
     new = near.attach_endpoint("mover", "replaced", mac(MOVER), [ipv4(MOVER), ipv6(MOVER)], node_name="replaced_new")
     net.wait_located(new, near)
-    place = {"dswitch": dpid(near), "port": new.port, "tracking": 2, "observed": True}
+    place = {"dswitch": dpid(near), "port": new.port, "tracking": 2, "observed": True, "migrating_to": None}
     assert located(net, "replaced", "mover") == place
     net.attach(far, "replaced/x")
     assert located(net, "replaced", "mover") == place, "another machine at the old place is no news of this one"

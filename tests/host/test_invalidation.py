@@ -1,6 +1,6 @@
 """What changes is forgotten where it can be known, and nowhere else; what is in use stays (F21, F22, F27).
 
-Six servers, of which two host the network that changes: what the DPS sends is counted, and looked for on the wire. Then
+Fifty servers, of which two host the network that changes: what the DPS sends is counted, and looked for on the wire. Then
 a thousand changes a second, and time-outs of entries while a stream needs them.
 """
 
@@ -24,7 +24,7 @@ from dove_ryu.store import open_store
 from .datacenter import DataCenter, flows, ipv4, machine, reaches
 from .streams import Stream, Transfer
 
-SERVERS = 6
+SERVERS = 50
 
 CHANGES, RATE = 10_000, 1000
 """Of policies, and how many of them a second."""

@@ -99,7 +99,7 @@ def test_a_change_made_while_a_dswitch_was_away_reaches_it(net: DataCenter) -> N
     assert reaches(net["e1"], ipv4(2))
     assert reaches(net["e2"], ipv4(1))
     far.vsctl("del-controller", Hypervisor.DSWITCH)
-    wait_state(net, far, openflow="down", peer="")
+    wait_state(net, far, openflow="stale", peer="")
     policy = net.policy("web", "all", "all", actions=["deny"])
     assert policy["tracking"] >= 2
     far.init_dswitch()
@@ -130,7 +130,7 @@ def test_a_server_that_is_cut_off_is_not_taken_for_live(net: DataCenter) -> None
     far = net["far"]
     net.underlay.run("ip", "link", "set", f"to-{far.name}", "down")
     try:
-        wait_state(net, far, openflow="down", ovsdb="lost")
+        wait_state(net, far, openflow="stale", ovsdb="lost")
     finally:
         net.underlay.run("ip", "link", "set", f"to-{far.name}", "up")
     wait_state(net, far, openflow="live", ovsdb="connected")
@@ -143,7 +143,7 @@ def test_a_restarted_switch_gets_its_flows_back(net: DataCenter) -> None:
     assert reaches(net["e1"], ipv4(2))
     before = standing_flows(far)
     far.stop_switch(signal.SIGKILL)
-    wait_state(net, far, openflow="down")
+    wait_state(net, far, openflow="stale")
     assert net.trace("web", "e1", "e2")["delivered"] is False
     far.start_switch()
     wait_state(net, far, openflow="live")
