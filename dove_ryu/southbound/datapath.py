@@ -51,6 +51,7 @@ RECEIVE_BUFFER = 256 * 1024  # one read of the kernel; an OpenFlow message has a
 HIGH_WATER = 1024 * 1024
 OUTPUT_LIMIT = 16 * 1024 * 1024
 EARLY_REQUESTS = 1024  # policy messages of ours kept while the handshake is not over
+HANDSHAKE_SECONDS = 6.0  # one that stalls would stall for ever
 READS_IN_A_ROW = 32  # then the other connections of a cooperative hub have their turn
 
 
@@ -110,6 +111,7 @@ class Datapath(framework.Datapath):
         self._lock = threading.Lock()  # never held across anything that waits
         self._out = bytearray()
         self._moved = 0.0  # when output last moved, or began to be pending
+        self._handshake_until = time.monotonic() + HANDSHAKE_SECONDS
         self._ending = False  # send what is pending, then close our half
         self._half_closed_at: float | None = None
         self._failure: str | None = None
@@ -271,6 +273,8 @@ class Datapath(framework.Datapath):
             deadlines.append(self._half_closed_at + self._patience)
         if self.max_unreplied_echo_requests:
             deadlines.append(self._next_echo)
+        if self.state != framework.MAIN_DISPATCHER:
+            deadlines.append(self._handshake_until)
         return max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
 
     def _check(self, now: float) -> None:
@@ -279,6 +283,8 @@ class Datapath(framework.Datapath):
             raise HangUp(self._failure)
         if self._out and now - self._moved >= self._patience:
             raise HangUp(f"{self.pending} bytes wait for a switch that has read none for {self._patience:g} s")
+        if self.state != framework.MAIN_DISPATCHER and now >= self._handshake_until and not self._ending:
+            raise HangUp(f"its handshake is not over after {HANDSHAKE_SECONDS:g} s; it will connect anew")
         if self._ending:
             self._finish(now)
         elif self.max_unreplied_echo_requests and now >= self._next_echo:

@@ -35,6 +35,7 @@ from dove_ryu.southbound.datapath import Datapath, serve_connection
 LOG = logging.getLogger(config.PROGRAM)
 
 HANDSHAKE_SECONDS = 10.0  # for TLS; a peer that is slower is a port scanner
+STARTING_PAUSE = 0.01
 FULL_PAUSE = 0.5  # when the process has no more descriptors
 
 
@@ -47,9 +48,12 @@ class Server(framework.OpenFlowController):
         self._listener = listener
         self._tls = tls
         self._stopped = False
+        self.open = False  # set once every application has started: who connects before that is greeted by nobody
 
     def server_loop(self, *_ports: int) -> None:
         """Called by the framework's entry point, on a thread of the hub."""
+        while not (self.open or self._stopped):
+            framework.hub.sleep(STARTING_PAUSE)
         while True:
             try:
                 connection, address = self._listener.accept()
@@ -235,6 +239,7 @@ def run(settings: Settings) -> int:
         manager = load(settings.applications)
         try:
             start(manager)
+            server.open = True
             where = f"{settings.openflow_host} port {listener.getsockname()[1]} ({'TLS' if tls else 'TCP'})"
             LOG.info("running %s; awaiting switches on %s", ", ".join(settings.applications), where)
             LOG.info("stopping on %s", stop_signal.wait())
