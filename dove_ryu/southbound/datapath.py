@@ -104,6 +104,8 @@ class Datapath(framework.Datapath):
 
     def __init__(self, connection: Any, address: Any) -> None:
         super().__init__(connection, address)
+        # The framework counts from a random number: one that began with our byte would make its port list ours.
+        self.xid &= 0x7FFFFFFF
         self._patience: float = connection.gettimeout()  # --socket-timeout, as the framework has just set it
         connection.setblocking(False)
         # OpenSSL's objects are not for two threads at a time: a TLS socket is read under the lock as well.
