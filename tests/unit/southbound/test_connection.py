@@ -15,7 +15,7 @@ import pytest
 
 from dove_ryu import config
 from dove_ryu.southbound import framework
-from dove_ryu.southbound.datapath import OUTPUT_LIMIT, Datapath
+from dove_ryu.southbound.datapath import OUTPUT_LIMIT, Datapath, is_ours
 
 HELLO, ECHO_REQUEST, ECHO_REPLY, BARRIER_REQUEST = 0, 2, 3, 20
 OURS = 0xD0 << 56
@@ -170,6 +170,20 @@ def served() -> Any:
     peer.close()
     listener.close()
     framework.CONF.reset()
+
+
+@pytest.fixture
+def unlucky(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The framework numbers its questions from a random number: here, from one that begins with our byte."""
+    monkeypatch.setattr("random.randint", lambda least, most: min(most, OURS >> 32))
+
+
+def test_no_question_of_the_framework_is_taken_for_ours(unlucky: None, served: tuple[Datapath, socket.socket]) -> None:
+    """F28: or its answer would never reach the handshake, which waits for it."""
+    datapath, _ = served
+    question = datapath.ofproto_parser.OFPPortDescStatsRequest(datapath, 0)
+    answer = struct.pack("!BBHIHH4x", 4, 19, 16, datapath.set_xid(question), 13, 0)
+    assert not is_ours(answer, OURS >> 56)
 
 
 def test_many_threads_send_whole_messages(served: tuple[Datapath, socket.socket]) -> None:
