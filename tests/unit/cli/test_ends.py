@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
@@ -201,7 +202,9 @@ def test_a_closed_pipe_is_silent(dps: Dps) -> None:
 def test_ctrl_c_is_silent() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
-        with subprocess.Popen([*DOVE, "--url", url, "status"], stderr=subprocess.PIPE, env=environment()) as process:
+        command = [*DOVE, "--url", url, "status"]
+        heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell lets its background jobs ignore it
+        with subprocess.Popen(command, stderr=subprocess.PIPE, env=environment(), preexec_fn=heard) as process:
             server.settimeout(10)
             connection, _ = server.accept()  # it waits for an answer now
             with connection:
