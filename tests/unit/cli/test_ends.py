@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
@@ -199,12 +198,20 @@ def test_a_closed_pipe_is_silent(dps: Dps) -> None:
     assert (ended.returncode, ended.stderr) == (141, b"")
 
 
+@pytest.fixture
+def ctrl_c_is_heard() -> Iterator[None]:
+    """A shell lets its background jobs ignore SIGINT, and so would the command."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c_is_heard")
 def test_ctrl_c_is_silent() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
         command = [*DOVE, "--url", url, "status"]
-        heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell lets its background jobs ignore it
-        with subprocess.Popen(command, stderr=subprocess.PIPE, env=environment(), preexec_fn=heard) as process:
+        with subprocess.Popen(command, stderr=subprocess.PIPE, env=environment()) as process:
             server.settimeout(10)
             connection, _ = server.accept()  # it waits for an answer now
             with connection:
