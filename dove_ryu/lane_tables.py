@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import socket
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from types import ModuleType
 from typing import Any
@@ -33,12 +33,14 @@ from dove_ryu.model.entities import (
 )
 from dove_ryu.model.resolution import Outcome, judge
 from dove_ryu.model.world import Fact, NetworkTables, World
-from dove_ryu.openflow.fields import SOURCE_DOMAIN, VNI, Cookie, Kind
-from dove_ryu.openflow.flow import Action, PacketIn, Resubmit
-from dove_ryu.openflow.oxm import mac_number
-from dove_ryu.openflow.pipeline import LOCATION, MAX_TIMEOUT, POLICY
+from dove_ryu.openflow.fields import OUTPUT_PORT, SOURCE_DOMAIN, VNI, Cookie, Kind
+from dove_ryu.openflow.flow import Action, Flow, PacketIn, Resubmit, SetField, put
+from dove_ryu.openflow.oxm import Field, mac_number
+from dove_ryu.openflow.pipeline import LOCATION, POLICY
 from dove_ryu.southbound import codec
-from dove_ryu.southbound.lane import Desk, Place, Rule, Sheet, Template, Way
+from dove_ryu.southbound.lane import TO_DSWITCH, TO_PORT, Desk, Index, Sheet, Template
+
+Record = tuple[int, int, int, int, int]
 
 SLICE = 200
 """Entries that are filled in at a time: some milliseconds' work."""
@@ -55,9 +57,12 @@ class LaneTables:
         self._form: Any = form
         self._sheets: dict[int, Sheet] = {}
         self._vnis: dict[str, int] = {}
+        self._templates: list[Template] = []
         self._desks: dict[int, Desk] = {}
         self._counted: dict[int, dict[Outcome, int]] = {}
-        self._ways: dict[bytes, Way | None] = {}
+        self._port_names: dict[str, int] = {}
+        self._policy_templates: dict[tuple[Action, ...], int] = {}
+        self._location_template_numbers: dict[tuple[Field, ...], int] = {}
         self._explored: set[tuple[int, str]] = set()
         self._unfilled: deque[tuple[object, Iterator[None]]] = deque()
 
@@ -66,7 +71,9 @@ class LaneTables:
         if not self._desks:  # while nobody was there, nobody told what changed
             self._forget_all()
         resubmission = codec.action_bytes(Resubmit(LOCATION.number))
-        desk: Desk = self._form.Desk(self._sheets, dpid, (LOCATION.number, POLICY.number), resubmission)
+        desk: Desk = self._form.Desk(
+            self._sheets, self._templates, dpid, (LOCATION.number, POLICY.number), resubmission
+        )
         self._desks[dpid] = desk
         return desk
 
@@ -102,12 +109,12 @@ class LaneTables:
         if location is None or source is None or target is None:
             return
         sheet = self._sheet(tables, tables.network)
-        sheet.rules[_pair(source, target)] = self._rule(tables, source, target)
+        self._rule(sheet, tables, source, target)
         self._place(sheet, tables, [destination])
         if (dpid, tables.name) not in self._explored:
             self._explored.add((dpid, tables.name))
             self._unfilled.append((desk, self._ways_into(desk, dpid, tables)))
-        self._learn_way(desk, dpid, location)
+        self._way(desk, dpid, location)
 
     def fill(self) -> bool:
         """Fill in some of what is asked about; whether more is left."""
@@ -130,7 +137,7 @@ class LaneTables:
         for governing in list(tables.policies.values()):
             source, target = map(tables.domains.get, (governing.source or "", governing.destination or ""))
             if source is not None and target is not None:
-                sheet.rules[_pair(source, target)] = self._rule(tables, source, target)
+                self._rule(sheet, tables, source, target)
             yield
         for name in list(tables.endpoints):
             endpoint = tables.endpoints.get(name)
@@ -142,74 +149,99 @@ class LaneTables:
         """Fill in the ways from one dSwitch to all of a network's endpoints, one after another."""
         for name in sorted(tables.hosted.get(dpid, ())):
             if name in tables.locations:
-                self._learn_way(desk, dpid, tables.locations[name])
+                self._way(desk, dpid, tables.locations[name])
             yield
         for host in list(tables.hosted):
             place = next((tables.locations[name] for name in tables.hosted.get(host, ())), None)
-            if place is not None and place.dpid == host and host != dpid and host not in desk.ways:
-                self._learn_way(desk, dpid, place)
+            if place is not None and place.dpid == host != dpid:
+                self._way(desk, dpid, place)
             yield
 
     def _place(self, sheet: Sheet, tables: NetworkTables, addresses: Iterable[str]) -> None:
         """Make what a sheet says of some addresses true."""
-        made: dict[str, Place | None] = {}
         for address in addresses:
+            if "/" in address:  # of who asks for one of its addresses, the plain way knows
+                continue
             owner = tables.owner(address)
-            place = None
-            if owner is not None and "/" not in address and address in (*owner.macs, *owner.ips):
-                if owner.name not in made:
-                    made[owner.name] = self._place_of(tables, owner)
-                place = made[owner.name]
-            if place is not None:
-                sheet.places[_packed(address)] = place
-            elif "/" not in address:
-                sheet.places.pop(_packed(address), None)
+            exact = owner is not None and address in (*owner.macs, *owner.ips)
+            place = self._place_of(tables, owner) if owner is not None and exact else None
+            index, key = _index(sheet, address), _key(address)
+            if place is None:
+                index.remove(*key)
+            else:
+                index.put(*key, place)
 
-    def _place_of(self, tables: NetworkTables, endpoint: Endpoint) -> Place | None:
+    def _place_of(self, tables: NetworkTables, endpoint: Endpoint) -> Record | None:
         location, domain = tables.locations.get(endpoint.name), tables.domains.get(endpoint.domain)
         if location is None or domain is None or not endpoint.macs:
             return None
         cookie = int(Cookie(Kind.LOCATION, endpoint.number, location.tracking))
-        mac = mac_number(endpoint.macs[0])
-        place: Place = self._form.Place(domain.number, endpoint.number, cookie, mac, location.dpid, location.port)
-        return place
+        numbers = domain.number << 32 | endpoint.number
+        return numbers, cookie, mac_number(endpoint.macs[0]), location.dpid, self._port(location.port)
 
-    def _rule(self, tables: NetworkTables, source: PolicyDomain, target: PolicyDomain) -> Rule:
-        governing = tables.policy(source.name, target.name)
-        verdict, _ = judge(tables, governing)
-        flow = codec.change(policy.entry(tables, source, target))
-        expiry = 0 if governing is None else min(governing.ttl, MAX_TIMEOUT)
-        rule: Rule = self._form.Rule(flow, expiry, verdict is Verdict.ALLOW)
-        return rule
+    def _rule(self, sheet: Sheet, tables: NetworkTables, source: PolicyDomain, target: PolicyDomain) -> None:
+        """Let a sheet say what governs a pair of domains."""
+        flow = policy.entry(tables, source, target)
+        verdict, _ = judge(tables, tables.policy(source.name, target.name))
+        template = self._policy_template(flow.actions)
+        sheet.rules.put(
+            source.number, target.number, (flow.cookie, flow.hard_timeout, template, verdict is Verdict.ALLOW, 0)
+        )
 
-    def _learn_way(self, desk: Desk, dpid: int, location: Location) -> None:
+    def _way(self, desk: Desk, dpid: int, location: Location) -> None:
+        """Let a desk know how its dSwitch reaches a location."""
         actions = unicast.way(self._world, dpid, location)
-        made = None if actions is None else self._way(actions)
-        if made is not None and location.dpid == dpid:
-            desk.outlets[location.port] = made
-        elif made is not None:
-            desk.ways[location.dpid] = made
+        if actions is None:
+            return
+        values = {action.field: action.value for action in actions if isinstance(action, SetField)}
+        port = values.pop(OUTPUT_PORT.field)
+        tunnel = next(iter(values.values()), 0)
+        templates = self._location_templates(tuple(values))
+        local = location.dpid == dpid
+        key = (TO_PORT, self._port(location.port)) if local else (TO_DSWITCH, location.dpid)
+        desk.ways.put(*key, (templates, port, tunnel >> 64, tunnel & 0xFFFFFFFFFFFFFFFF, 0))
 
-    def _way(self, actions: list[Action]) -> Way | None:
-        """The templates for what these actions lead to; dSwitches with the same port numbers share them."""
-        key = b"".join(map(codec.action_bytes, actions))
-        if key not in self._ways:
-            templates = [self._template(address, actions) for address in _SAMPLES]
-            self._ways[key] = self._form.Way(*templates) if all(templates) else None
-        return self._ways[key]
+    # ---- templates -------------------------------------------------------------------------------
 
-    def _template(self, address: str, actions: list[Action]) -> Template | None:
-        """A location flow for *address* with holes where its numbers are, if each can be found."""
-        flow = unicast.leading(_VNI, address, Cookie(Kind.LOCATION, _ENDPOINT), _DOMAIN, _SAMPLES[0], actions)
-        data = codec.change(flow)
-        numbers = [_VNI.to_bytes(3, "big"), _packed(address), _DOMAIN.to_bytes(4, "big"), _ENDPOINT.to_bytes(4, "big")]
+    def _port(self, name: str) -> int:
+        """A number of ours for a port's name."""
+        return self._port_names.setdefault(name, len(self._port_names))
+
+    def _policy_template(self, actions: tuple[Action, ...]) -> int:
+        """The number of the template of a policy flow."""
+        if actions not in self._policy_templates:
+            flow = policy.governing(_VNI, _SOURCE, _DOMAIN, Cookie(Kind.POLICY), actions)
+            samples = {"vni": _VNI, "source": _SOURCE, "domain": _DOMAIN}
+            self._policy_templates[actions] = self._template(flow, samples)
+        return self._policy_templates[actions]
+
+    def _location_templates(self, tunnel: tuple[Field, ...]) -> int:
+        """The numbers of the templates for all kinds of address, for a way into a tunnel or, without one, to a port."""
+        if tunnel not in self._location_template_numbers:
+            way = [put(OUTPUT_PORT, _PORT), *(put(field, _TUNNEL & field.full_mask) for field in tunnel)]
+            samples: dict[str, int | bytes] = {"vni": _VNI, "domain": _DOMAIN, "endpoint": _ENDPOINT, "port": _PORT}
+            for field in tunnel:
+                samples["tunnel"] = (_TUNNEL & field.full_mask).to_bytes(field.octets, "big")
+            size = sum(field.octets for field in tunnel)
+            numbers = [self._location_template(address, way, samples, size) for address in _SAMPLES]
+            self._location_template_numbers[tunnel] = numbers[0] | numbers[1] << 20 | numbers[2] << 40
+        return self._location_template_numbers[tunnel]
+
+    def _location_template(
+        self, address: str, way: list[Action], samples: dict[str, int | bytes], tunnel_size: int
+    ) -> int:
+        flow = unicast.leading(_VNI, address, Cookie(Kind.LOCATION, _ENDPOINT), _DOMAIN, _SAMPLES[0], way)
+        also: dict[str, int | bytes] = {"address": _packed(address)}
         if not is_mac(address):
-            numbers.append(_packed(_SAMPLES[0]))
-        if any(data.count(number) != 1 for number in numbers):
-            return None  # a port or an address on the way looks like one of them: the plain way has it
-        holes = [data.index(number) for number in numbers]
-        template: Template = self._form.Template(data, *holes, *([-1] if is_mac(address) else []))
-        return template
+            also["mac"] = _packed(_SAMPLES[0])
+        return self._template(flow, samples | also, len(_packed(address)), tunnel_size)
+
+    def _template(self, flow: Flow, samples: Mapping[str, int | bytes], *sizes: int) -> int:
+        """A new template that has its holes where *flow* has the samples."""
+        data = codec.change(flow)
+        holes = {name: _only(data, sample) for name, sample in samples.items()}
+        self._templates.append(self._form.Template(data, holes, *sizes))
+        return len(self._templates) - 1
 
     # ---- forgetting ------------------------------------------------------------------------------
 
@@ -231,12 +263,11 @@ class LaneTables:
     def forget_ways(self, dpid: int) -> None:
         """A dSwitch's ports, or how it is reached, are different now."""
         for desk in self._desks.values():
-            desk.ways.pop(dpid, None)
+            desk.ways.remove(TO_DSWITCH, dpid)
         self._explored = {each for each in self._explored if each[0] != dpid}
         own = self._desks.get(dpid)
         if own is not None:
             own.ways.clear()
-            own.outlets.clear()
             self._unfilled = deque(entry for entry in self._unfilled if entry[0] is not own)
 
     def _hear_within(self, network: str, fact: Fact) -> None:
@@ -272,11 +303,28 @@ class LaneTables:
 _SAMPLES = ("a1:b2:c3:d4:e5:f6", "203.0.113.213", "2001:db8:6172:8394:a5b6:c7d8:e9fa:bcd")
 """One address of each kind, by which it is found where a flow has it."""
 
-_VNI, _DOMAIN, _ENDPOINT = 0xABCDEF, 0x7E57D0D0, 0x0E57E27D
+_VNI, _SOURCE, _DOMAIN, _ENDPOINT = 0xABCDEF, 0x50BCE0D0, 0x7E57D0D0, 0x0E57E27D
+_PORT, _TUNNEL = 0x9097F1E5, 0x7A8B9CADBECFD0E1F20314253647586A
 
 
-def _pair(source: PolicyDomain, target: PolicyDomain) -> int:
-    return source.number << 32 | target.number
+def _only(data: bytes, sample: int | bytes) -> int:
+    """Where in *data* the sample is, which it has once."""
+    octets = sample if isinstance(sample, bytes) else sample.to_bytes(3 if sample == _VNI else 4, "big")
+    if data.count(octets) != 1:
+        raise ValueError(f"{octets.hex()} is not once in {data.hex()}")
+    return data.index(octets)
+
+
+def _index(sheet: Sheet, address: str) -> Index:
+    if is_mac(address):
+        return sheet.by_mac
+    return sheet.by_ipv6 if is_ipv6(address) else sheet.by_ipv4
+
+
+def _key(address: str) -> tuple[int, int]:
+    """An address as an index has it."""
+    number = int.from_bytes(_packed(address), "big")
+    return number >> 64, number & 0xFFFFFFFFFFFFFFFF
 
 
 def _packed(address: str) -> bytes:

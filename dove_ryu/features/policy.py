@@ -82,14 +82,19 @@ def entry(tables: NetworkTables, source: PolicyDomain, destination: PolicyDomain
     """What a dSwitch caches about a pair of domains."""
     assert tables.network is not None
     policy = tables.policy(source.name, destination.name)
-    terms: Terms = {
-        VNI: tables.network.vni,
-        SOURCE_DOMAIN: source.number,
-        DESTINATION_DOMAIN: destination.number,
-    }
     verdict, _ = judge(tables, policy)
     actions: list[Action] = [goto(CHAIN if path(tables, policy) else OUTPUT)]
     if verdict is Verdict.DENY:
         actions = []
     number, tracking, ttl = (NO_POLICY, 0, 0) if policy is None else (policy.number, policy.tracking, policy.ttl)
-    return POLICY.flow(100, terms, actions, Cookie(Kind.POLICY, number, tracking), ttl, IDLE_TIMEOUT)
+    cookie = Cookie(Kind.POLICY, number, tracking)
+    return governing(tables.network.vni, source.number, destination.number, cookie, actions, ttl)
+
+
+def governing(vni: int, source: int, destination: int, cookie: Cookie, actions: Iterable[Action], ttl: int = 0) -> Flow:
+    """The entry about the pair of two domains' numbers.
+
+    :param ttl: seconds that it may be cached, 0 for until it is invalidated.
+    """
+    terms: Terms = {VNI: vni, SOURCE_DOMAIN: source, DESTINATION_DOMAIN: destination}
+    return POLICY.flow(100, terms, actions, cookie, ttl, IDLE_TIMEOUT)

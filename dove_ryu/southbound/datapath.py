@@ -27,67 +27,24 @@ import contextlib
 import logging
 import os
 import ssl
-import struct
 import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 from dove_ryu.southbound import framework
+from dove_ryu.southbound.framing import HEADER, HangUp, is_ours, split
 from dove_ryu.southbound.lane import Desk
+from dove_ryu.southbound.lane_loop import LANE_LOOP, RECEIVE_BUFFER
 
 LOG = logging.getLogger(__name__)
 
-HEADER = struct.Struct("!BBHI")  # version, type, length, xid
-OPENFLOW_1_3 = 4
-PACKET_IN = 10
-MARKED = {  # where a message says whose it is, by its type
-    PACKET_IN: 16,  # the cookie, after the header 8, buffer_id 4, total_len 2, reason 1 and table_id 1
-    11: 8,  # flow removed: the cookie
-    19: 4,  # multipart reply, barrier reply: the xid
-    21: 4,
-}
-
-RECEIVE_BUFFER = 256 * 1024  # one read of the kernel; an OpenFlow message has at most 64 KiB
 HIGH_WATER = 1024 * 1024
 OUTPUT_LIMIT = 16 * 1024 * 1024
 EARLY_REQUESTS = 1024  # policy messages of ours kept while the handshake is not over
 HANDSHAKE_SECONDS = 6.0  # one that stalls would stall for ever
 READS_IN_A_ROW = 32  # then the other connections of a cooperative hub have their turn
-
-
-class HangUp(Exception):
-    """The connection is to be closed; the text is the reason, for the log."""
-
-
-def split(buffer: memoryview) -> tuple[list[bytes], int]:
-    """Cut what was received into its whole OpenFlow messages: (messages, bytes they take).
-
-    What follows the last whole message is the beginning of one that has not arrived yet.
-    Raises HangUp where a length is smaller than the header itself: nothing after it can be trusted.
-    """
-    messages = []
-    start, end = 0, len(buffer)
-    while end - start >= HEADER.size:
-        length = buffer[start + 2] << 8 | buffer[start + 3]
-        if length < HEADER.size:
-            raise HangUp(f"malformed message: it says it is {length} bytes long, the header alone has {HEADER.size}")
-        if end - start < length:
-            break
-        messages.append(buffer[start : start + length].tobytes())
-        start += length
-    return messages, start
-
-
-def is_ours(message: bytes, application: int | None) -> bool:
-    """Is it an OpenFlow 1.3 message about our flows, or an answer to a request of ours? None: nothing is.
-
-    The first byte of the cookie, or of the xid that an answer repeats, is then `application`.
-    """
-    marked = MARKED.get(message[1])
-    return (
-        marked is not None and len(message) > marked and message[marked] == application and message[0] == OPENFLOW_1_3
-    )
+INBOX_LIMIT = 1024  # messages that wait for applications before no more is read
 
 
 class Datapath(framework.Datapath):
@@ -122,10 +79,25 @@ class Datapath(framework.Datapath):
         self._waiting = False  # only then does news need the descriptor
         self._news = False
         self._early: list[bytes] = []
-        self.desk: Desk | None = None
+        self._desk: Desk | None = None
+        self._lent = False  # the lane loop reads this connection, until its end
+        self._paused = False
+        self._rest = b""  # of the last read of the lane loop: the beginning of a message
+        self._inbox: list[bytes] = []  # what the lane loop has read and has to wait for applications
         self._next_echo = time.monotonic() + self.echo_request_interval
 
     # ---- sending: from any thread ----------------------------------------------------------------
+
+    @property
+    def desk(self) -> Desk | None:
+        """Where what can be is answered at once; None: nowhere."""
+        return self._desk
+
+    @desk.setter
+    def desk(self, desk: Desk | None) -> None:
+        with self._lock:
+            self._desk = desk
+            self._wake_up()
 
     @property
     def pending(self) -> int:
@@ -192,6 +164,7 @@ class Datapath(framework.Datapath):
         try:
             self.send_msg(self.ofproto_parser.OFPHello(self))
             self._receive_loop()
+            self._lend()
             LOG.info("%s: closed by us", self)
         except HangUp as reason:
             LOG.warning("%s: closed: %s", self, reason)
@@ -208,14 +181,14 @@ class Datapath(framework.Datapath):
         received_bytes = bytearray(RECEIVE_BUFFER)
         buffer = memoryview(received_bytes)
         filled = reads = 0
-        while self.state != framework.DEAD_DISPATCHER:
+        while self.state != framework.DEAD_DISPATCHER and self.desk is None:
             received = self._receive(buffer[filled:])
             if not received:
                 reads = 0
                 self._wait()
                 continue
             filled += received
-            messages, consumed = self._answer(received_bytes, filled)
+            messages, consumed = split(buffer[:filled])
             self._take(messages)
             buffer[: filled - consumed] = buffer[consumed:filled]  # at most one unfinished message
             filled -= consumed
@@ -223,6 +196,53 @@ class Datapath(framework.Datapath):
             reads += 1
             if reads % READS_IN_A_ROW == 0:
                 framework.hub.sleep(0)
+        self._rest = bytes(buffer[:filled])
+
+    def _lend(self) -> None:
+        """Let the lane loop read; here is left what may take its time."""
+        self._lent = True
+        if self.desk is not None:
+            self.desk.echoes = not framework.is_observed(self.ofp_brick, framework.ofp_event.EventOFPEchoRequest)
+        LANE_LOOP.adopt(self)
+        try:
+            while self.state != framework.DEAD_DISPATCHER:
+                self._wait()
+                with self._lock:
+                    messages, self._inbox = self._inbox, []
+                for message in messages:
+                    self._dispatch(message)
+                if self._paused and self.pending <= HIGH_WATER:
+                    self._paused = False
+                    LANE_LOOP.resume(self)
+        finally:
+            LANE_LOOP.release(self)
+
+    # ---- the lane loop's thread ------------------------------------------------------------------
+
+    def fileno(self) -> int:
+        """The descriptor that the lane loop waits for."""
+        return int(self.socket.fileno())
+
+    def read_turn(self, buffer: bytearray) -> bool:
+        """Read once, answer what the desk can, leave the rest to the others; whether more may be read now."""
+        kept = len(self._rest)
+        buffer[:kept] = self._rest
+        try:
+            with memoryview(buffer) as view:
+                filled = kept + self._receive(view[kept:])
+            messages, consumed = self._answer(buffer, filled)
+        except HangUp as reason:
+            with self._lock:
+                self._failure = self._failure or str(reason)
+                self._wake_up()
+            return False
+        self._rest = bytes(buffer[consumed:filled])
+        with self._lock:
+            self._inbox += self._ordinary(messages)
+            self._paused = self.pending > HIGH_WATER or len(self._inbox) > INBOX_LIMIT
+            if self._inbox or self._out:
+                self._wake_up()
+            return not self._paused
 
     def _answer(self, buffer: bytearray, filled: int) -> tuple[list[bytes], int]:
         """Answer what the desk can; the other messages, and how many bytes the whole messages take.
@@ -270,7 +290,7 @@ class Datapath(framework.Datapath):
             self._news = False
             pending = len(self._out)
         if self._waiting:
-            reads = [self._wake, self.socket.fileno()] if pending <= HIGH_WATER else [self._wake]
+            reads = [self._wake, self.socket.fileno()] if pending <= HIGH_WATER and not self._lent else [self._wake]
             framework.wait(reads, [self.socket.fileno()] if pending else [], self._next_deadline(pending))
         with self._lock:
             self._waiting = False
@@ -345,17 +365,17 @@ class Datapath(framework.Datapath):
         Before the handshake is over nobody can answer: requests of that time are kept (the switch holds no
         copy of their packets), the newest dropped beyond EARLY_REQUESTS.
         """
-        application = self.application
-        ordinary = []
-        for message in messages:
-            if is_ours(message, application):
-                self._early.append(message)
-            else:
-                ordinary.append(message)
-        self._hand_over()
-        for message in ordinary:
+        for message in self._ordinary(messages):
             self._dispatch(message)
         self._hand_over()
+
+    def _ordinary(self, messages: Iterable[bytes]) -> list[bytes]:
+        """Hand over what is ours, and say what is not."""
+        ordinary: list[bytes] = []
+        for message in messages:
+            (self._early if is_ours(message, self.application) else ordinary).append(message)
+        self._hand_over()
+        return ordinary
 
     def _hand_over(self) -> None:
         if self.state != framework.MAIN_DISPATCHER:

@@ -109,6 +109,11 @@ def use_server(server: Callable[[], Any]) -> None:
     ofp_handler.OpenFlowController = server
 
 
+def is_observed(brick: Any, event: Any) -> bool:
+    """Whether an application wants to know of the brick's events of a class."""
+    return brick is None or bool(brick.observers.get(event))
+
+
 def is_eventlet() -> bool:
     return bool(hub.HUB_TYPE == "eventlet")
 

@@ -29,7 +29,9 @@ from dove_ryu.openflow.oxm import IN_PORT, METADATA, REGISTERS, Field
 if cython.compiled:
     from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING
     from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_FromStringAndSize
-    from cython.cimports.libc.string import memcpy
+    from cython.cimports.libc.stdlib import free
+    from cython.cimports.libc.string import memcpy, memset
+    from cython.cimports.posix.stdlib import posix_memalign
 
 COMPILED: bool = cython.compiled
 """Whether this is the compiled form."""
@@ -40,7 +42,11 @@ def _header(field: Field) -> int:
     return field.oxm_class << 16 | field.number << 9 | field.octets
 
 
-_PACKET_IN = cython.declare(cython.uint, 0x040A)  # version and type
+# Version and type.
+_PACKET_IN = cython.declare(cython.uint, 0x040A)
+_ECHO_REQUEST = cython.declare(cython.uint, 0x0402)
+_ECHO_REPLY = cython.declare(cython.uint, 0x0403)
+
 _HEADER_SIZE = cython.declare(cython.int, 8)
 _LONGEST = cython.declare(cython.int, 0xFFFF)  # bytes that a message may have
 # Offsets in a packet-in.
@@ -74,12 +80,29 @@ _SET_FIELD = cython.declare(cython.uint, 0x00190010)  # with one field of up to 
 _ACTION = cython.declare(cython.int, 16)  # bytes of each action
 _MOST_ACTIONS = cython.declare(cython.int, 18)  # metadata, all registers, the resubmission
 
+TO_DSWITCH, TO_PORT = 0, 1
+"""What a way leads to."""
+
+# How far the number of the template for each kind of address is shifted in a way's record.
+_BY_MAC = cython.declare(cython.int, 0)
+_BY_IPV4 = cython.declare(cython.int, 20)
+_BY_IPV6 = cython.declare(cython.int, 40)
+
+_LOWER = cython.declare(cython.ulonglong, 0xFFFFFFFF)
+
+# Odd numbers without a pattern in their bits, by which an index scatters its keys.
+_SPREAD = cython.declare(cython.ulonglong, 0x9E3779B97F4A7C15)
+_MIX = cython.declare(cython.ulonglong, 0xD6E8FEB86659FD93)
+
 _ROOM = cython.declare(cython.int, 1 << 16)  # bytes that the answers of a read have at first
 
 
+@cython.final
 @cython.cclass
 class Template:
-    """A location flow as a message with holes, and where they are.
+    """A flow as a message with holes, and where they are; -1 where the flow has no such value.
+
+    Its cookie and its hard time-out are where every flow-mod has them.
 
     :ivar data: the message.
     """
@@ -90,93 +113,164 @@ class Template:
     address: cython.int
     domain: cython.int
     endpoint: cython.int
+    port: cython.int
+    tunnel: cython.int
     mac: cython.int
+    source: cython.int
+    address_size: cython.int
+    tunnel_size: cython.int
 
-    def __init__(self, data: bytes, vni: int, address: int, domain: int, endpoint: int, mac: int) -> None:
-        """Each value's offset is given; that of *mac* is -1 where the flow does not set one."""
+    def __init__(self, data: bytes, holes: dict[str, int], address_size: int = 0, tunnel_size: int = 0) -> None:
         self.data = data
         self.size = len(data)
-        self.vni = vni
-        self.address = address
-        self.domain = domain
-        self.endpoint = endpoint
-        self.mac = mac
+        self.vni = holes["vni"]
+        self.domain = holes["domain"]
+        self.address = holes.get("address", -1)
+        self.endpoint = holes.get("endpoint", -1)
+        self.port = holes.get("port", -1)
+        self.mac = holes.get("mac", -1)
+        self.source = holes.get("source", -1)
+        self.tunnel = holes.get("tunnel", -1)
+        self.address_size = address_size
+        self.tunnel_size = tunnel_size
 
 
+@cython.final
 @cython.cclass
-class Way:
-    """How a dSwitch reaches one of its ports, or another dSwitch: a template for each kind of address."""
+class Index:
+    """Records of five numbers by keys of two, none of more than 64 bits.
 
-    by_mac: Template
-    by_ipv4: Template
-    by_ipv6: Template
-
-    def __init__(self, by_mac: Template, by_ipv4: Template, by_ipv6: Template) -> None:
-        self.by_mac = by_mac
-        self.by_ipv4 = by_ipv4
-        self.by_ipv6 = by_ipv6
-
-
-@cython.cclass
-class Place:
-    """Where an endpoint is, and which numbers stand for it.
-
-    :ivar host: the datapath id of its dSwitch.
-    :ivar port: the name of its port there.
+    Compiled, it is one block of memory in which a look-up touches one cache line: with a hundred thousand endpoints the
+    way to the memory is what a look-up costs.
     """
 
-    domain: cython.uint
-    endpoint: cython.uint
-    cookie: cython.ulonglong
-    mac_high: cython.uint
-    mac_low: cython.uint
-    host: cython.ulonglong
-    port: str
+    _slots: cython.p_ulonglong  # of eight words each: used, key, record
+    _mask: cython.ulonglong  # one less than how many there are
+    _taken: cython.ulonglong  # that are not empty, those of removed records included
+    _records: dict[tuple[int, int], tuple[int, int, int, int, int]]
 
-    def __init__(self, domain: int, endpoint: int, cookie: int, mac: int, host: int, port: str) -> None:
-        self.domain = domain
-        self.endpoint = endpoint
-        self.cookie = cookie
-        self.mac_high = mac >> 32
-        self.mac_low = mac & 0xFFFFFFFF
-        self.host = host
-        self.port = port
+    def __init__(self) -> None:
+        if cython.compiled:
+            self._allocate(8)
+        else:
+            self._records = {}
+
+    def __dealloc__(self) -> None:
+        if cython.compiled:
+            free(self._slots)
+
+    def get(self, high: cython.ulonglong, low: cython.ulonglong) -> tuple[int, int, int, int, int] | None:
+        """The record under a key."""
+        if not cython.compiled:
+            return self._records.get((high, low))
+        record: cython.p_ulonglong = self.find(high, low)
+        return (record[0], record[1], record[2], record[3], record[4]) if record else None
+
+    def put(self, high: cython.ulonglong, low: cython.ulonglong, record: tuple[int, int, int, int, int]) -> None:
+        """Let there be this record under the key."""
+        if not cython.compiled:
+            self._records[high, low] = record
+            return
+        if 2 * (self._taken + 1) > self._mask:
+            self._rebuild()
+        slot: cython.p_ulonglong = self._find(high, low)
+        if slot[0] == 0:
+            self._taken += 1
+        slot[1], slot[2] = high, low
+        slot[3], slot[4], slot[5], slot[6], slot[7] = record
+        slot[0] = 1
+
+    def remove(self, high: cython.ulonglong, low: cython.ulonglong) -> None:
+        """Let there be no record under the key."""
+        if not cython.compiled:
+            self._records.pop((high, low), None)
+            return
+        slot: cython.p_ulonglong = self._find(high, low)
+        if slot[0] == 1:
+            slot[0] = 2
+
+    def clear(self) -> None:
+        """Remove all."""
+        if not cython.compiled:
+            self._records.clear()
+            return
+        free(self._slots)
+        self._allocate(8)
+
+    @cython.cfunc
+    def find(self, high: cython.ulonglong, low: cython.ulonglong) -> cython.p_ulonglong:
+        """The record under a key, to be read at once; what is not there is false."""
+        if not cython.compiled:
+            return self._records.get((high, low))
+        slot: cython.p_ulonglong = self._find(high, low)
+        return slot + 3 if slot[0] == 1 else cython.NULL
+
+    # ---- the compiled form's own ------------------------------------------------------------------
+
+    @cython.cfunc
+    def _allocate(self, slots: cython.ulonglong) -> cython.void:
+        block: cython.p_void = cython.NULL
+        if posix_memalign(cython.address(block), 64, slots * 64):
+            raise MemoryError
+        self._slots = cython.cast(cython.p_ulonglong, block)
+        memset(self._slots, 0, slots * 64)
+        self._mask = slots - 1
+        self._taken = 0
+
+    @cython.cfunc
+    @cython.exceptval(check=False)
+    def _find(self, high: cython.ulonglong, low: cython.ulonglong) -> cython.p_ulonglong:
+        """The slot of a key, or the empty one where it would be. (A removed record's key stays in its slot.)"""
+        number: cython.ulonglong = (low ^ (high * _SPREAD)) * _MIX
+        number ^= number >> 32
+        slot: cython.p_ulonglong = self._slots + (number & self._mask) * 8
+        while slot[0] != 0 and (slot[2] != low or slot[1] != high):
+            number += 1
+            slot = self._slots + (number & self._mask) * 8
+        return slot
+
+    @cython.cfunc
+    def _rebuild(self) -> cython.void:
+        """Make room, and leave what was removed behind."""
+        old: cython.p_ulonglong = self._slots
+        count: cython.ulonglong = self._mask + 1
+        live: cython.ulonglong = 0
+        each: cython.ulonglong
+        slot: cython.p_ulonglong
+        for each in range(count):
+            live += old[each * 8] == 1
+        self._allocate(count * 2 if 4 * live >= count else count)
+        for each in range(count):
+            if old[each * 8] == 1:
+                slot = self._find(old[each * 8 + 1], old[each * 8 + 2])
+                memcpy(slot, old + each * 8, 64)
+                self._taken += 1
+        free(old)
 
 
-@cython.cclass
-class Rule:
-    """What governs a pair of domains.
-
-    :ivar flow: the policy flow as a message.
-    :ivar expiry: seconds for which a reply that it governs may be cached; 0 for until it is invalidated.
-    """
-
-    flow: bytes
-    size: cython.int
-    expiry: cython.uint
-    allows: cython.bint
-
-    def __init__(self, flow: bytes, expiry: int, allows: bool) -> None:
-        self.flow = flow
-        self.size = len(flow)
-        self.expiry = expiry
-        self.allows = allows
-
-
+@cython.final
 @cython.cclass
 class Sheet:
     """What the lane knows of one network.
 
-    :ivar places: by MAC, IPv4 or IPv6 address, packed.
-    :ivar rules: by the numbers of two domains, the source's in the upper 32 bits.
+    :ivar by_mac: by MAC address, where its endpoint is: the numbers of domain (upper half) and endpoint, the cookie of
+        the location flow, the endpoint's MAC address, its dSwitch's datapath id, the number of the name of its port.
+    :ivar by_ipv4: the same by IPv4 address.
+    :ivar by_ipv6: the same by the two halves of an IPv6 address.
+    :ivar rules: by the numbers of two domains, the source's first: the cookie of the policy flow, for how many seconds
+        it may be cached, the number of its template, whether it allows.
     """
 
-    places: dict[bytes, Place] = cython.declare(dict, visibility="public")
-    rules: dict[int, Rule] = cython.declare(dict, visibility="public")
+    by_mac: Index = cython.declare(Index, visibility="readonly")
+    by_ipv4: Index = cython.declare(Index, visibility="readonly")
+    by_ipv6: Index = cython.declare(Index, visibility="readonly")
+    rules: Index = cython.declare(Index, visibility="readonly")
 
     def __init__(self) -> None:
-        self.places = {}
-        self.rules = {}
+        self.by_mac = Index()
+        self.by_ipv4 = Index()
+        self.by_ipv6 = Index()
+        self.rules = Index()
 
 
 @cython.cclass
@@ -186,18 +280,22 @@ class Desk:
     Only its connection's thread calls :meth:`take`; the tables may change at any time, entry by entry.
 
     :ivar sheets: of all networks, by VNI; every desk has the same.
-    :ivar ways: to other dSwitches, by datapath id.
-    :ivar outlets: to the dSwitch's own ports, by name.
+    :ivar templates: of all flows, by number; every desk has the same.
+    :ivar ways: by TO_DSWITCH and the datapath id of another dSwitch, or TO_PORT and the number of the name of a port of
+        this one: the numbers of the templates (20 bits each: for MAC, IPv4 and IPv6 addresses), the output port, and
+        the two halves of the address of the tunnel's other end.
     :ivar answers: what is to be sent, in its first :attr:`used` bytes.
+    :ivar echoes: whether echo requests are answered here, because nobody else wants to know of them.
     :ivar allowed: how many requests were answered so.
     :ivar denied: how many requests were answered so.
     """
 
     sheets: dict[int, Sheet] = cython.declare(dict, visibility="readonly")
-    ways: dict[int, Way] = cython.declare(dict, visibility="public")
-    outlets: dict[str, Way] = cython.declare(dict, visibility="public")
+    templates: list[Template] = cython.declare(list, visibility="readonly")
+    ways: Index = cython.declare(Index, visibility="readonly")
     answers: bytearray = cython.declare(bytearray, visibility="readonly")
     used: cython.int = cython.declare(cython.int, visibility="readonly")
+    echoes: cython.bint = cython.declare(cython.bint, visibility="public")
     allowed: cython.ulonglong = cython.declare(cython.ulonglong, visibility="readonly")
     denied: cython.ulonglong = cython.declare(cython.ulonglong, visibility="readonly")
     _here: cython.ulonglong
@@ -211,7 +309,14 @@ class Desk:
     _source: cython.ulonglong
     _by_address: cython.bint
 
-    def __init__(self, sheets: dict[int, Sheet], dpid: int, tables: tuple[int, int], resubmission: bytes) -> None:
+    def __init__(
+        self,
+        sheets: dict[int, Sheet],
+        templates: list[Template],
+        dpid: int,
+        tables: tuple[int, int],
+        resubmission: bytes,
+    ) -> None:
         """
         :param tables: the numbers of LOCATION and of POLICY.
         :param resubmission: the action by which a held packet goes on at LOCATION.
@@ -219,10 +324,11 @@ class Desk:
         if len(resubmission) != _ACTION:
             raise ValueError(f"the resubmission has {len(resubmission)} bytes, not {_ACTION}")
         self.sheets = sheets
-        self.ways = {}
-        self.outlets = {}
+        self.templates = templates
+        self.ways = Index()
         self.answers = bytearray(_ROOM)
         self.used = 0
+        self.echoes = False
         self.allowed = 0
         self.denied = 0
         self._here = dpid
@@ -260,10 +366,15 @@ class Desk:
         matched: cython.int
         frame: cython.int
         size: cython.int
+        if self.echoes and _u16(buffer, at) == _ECHO_REQUEST:
+            to: cython.int = self._room(length)
+            _move(self.answers, to, buffer, at, length)
+            _put16(self.answers, to, _ECHO_REPLY)
+            return True
         if length < _MATCH + 8 + 2 + _ETHERNET_HEADER or _u16(buffer, at) != _PACKET_IN:
             return False
         table = _u8(buffer, at + _TABLE)
-        if _u8(buffer, at + _COOKIE) != _OURS or not (table == self._location or table == self._policy):
+        if _u8(buffer, at + _COOKIE) != _OURS or table not in (self._location, self._policy):
             return False
         matched = _u16(buffer, at + _MATCH + 2)
         frame = at + _MATCH + ((matched + 7) & ~7) + 2
@@ -315,56 +426,78 @@ class Desk:
     @cython.cfunc
     def _resolve(self, buffer: bytearray, frame: cython.int, size: cython.int) -> cython.bint:
         """Look up what :meth:`_read` has found; False where the tables do not hold it."""
-        kind: cython.int = 6
-        key: bytes
-        eth_type: cython.uint
-        if not self._by_address:
-            key = _cut(buffer, frame, 6)
-        else:
-            eth_type = _u16(buffer, frame + _ETH_TYPE)
-            if eth_type == _IPV4 and size >= 34:
-                kind = 4
-                key = _cut(buffer, frame + 30, 4)
-            elif eth_type == _IPV6 and size >= 54:
-                kind = 16
-                key = _cut(buffer, frame + 38, 16)
-            else:
-                return False
+        kind: cython.int
+        key: cython.int  # where the address is
+        place: cython.p_ulonglong
         sheet: Sheet | None = self.sheets.get(self._vni)
         if sheet is None:
             return False
-        place: Place | None = sheet.places.get(key)
-        if place is None:
+        if not self._by_address:
+            kind, key = _BY_MAC, frame
+            place = sheet.by_mac.find(0, _u48(buffer, key))
+        elif _u16(buffer, frame + _ETH_TYPE) == _IPV4 and size >= 34:
+            kind, key = _BY_IPV4, frame + 30
+            place = sheet.by_ipv4.find(0, _u32(buffer, key))
+        elif _u16(buffer, frame + _ETH_TYPE) == _IPV6 and size >= 54:
+            kind, key = _BY_IPV6, frame + 38
+            place = sheet.by_ipv6.find(_u64(buffer, key), _u64(buffer, key + 8))
+        else:
             return False
-        rule: Rule | None = sheet.rules.get(self._source << 32 | place.domain)
-        way: Way | None = self.outlets.get(place.port) if place.host == self._here else self.ways.get(place.host)
-        if rule is None or way is None or self._resumed + size > _LONGEST:
+        if not place or self._resumed + size > _LONGEST:
             return False
-        self._write(way, place, rule, key, kind)
+        rule: cython.p_ulonglong = sheet.rules.find(self._source, place[0] >> 32)
+        local: cython.bint = place[3] == self._here
+        way: cython.p_ulonglong = self.ways.find(1 if local else 0, place[4] if local else place[3])
+        if not rule or not way:
+            return False
+        self._write_location(buffer, key, self.templates[way[0] >> kind & 0xFFFFF], place, way, rule[1])
+        self._write_policy(self.templates[rule[2]], rule, place[0] >> 32)
         self._resume(buffer, frame, size)
-        if rule.allows:
+        if rule[3]:
             self.allowed += 1
         else:
             self.denied += 1
         return True
 
     @cython.cfunc
-    def _write(self, way: Way, place: Place, rule: Rule, key: bytes, kind: cython.int) -> cython.void:
-        """The two flows."""
-        template: Template = way.by_ipv4 if kind == 4 else way.by_ipv6 if kind == 16 else way.by_mac
-        to: cython.int = self._room(template.size + rule.size)
+    def _write_location(
+        self,
+        buffer: bytearray,
+        key: cython.int,
+        template: Template,
+        place: cython.p_ulonglong,
+        way: cython.p_ulonglong,
+        expiry: cython.ulonglong,
+    ) -> cython.void:
+        to: cython.int = self._room(template.size)
         answers: bytearray = self.answers
         _copy(answers, to, template.data, template.size)
         _put24(answers, to + template.vni, self._vni)
-        _copy(answers, to + template.address, key, kind)
-        _put64(answers, to + _FLOW_COOKIE, place.cookie)
-        _put16(answers, to + _FLOW_TIMEOUT, rule.expiry)
-        _put32(answers, to + template.domain, place.domain)
-        _put32(answers, to + template.endpoint, place.endpoint)
+        _put64(answers, to + _FLOW_COOKIE, place[1])
+        _put16(answers, to + _FLOW_TIMEOUT, expiry)
+        _put32(answers, to + template.domain, place[0] >> 32)
+        _put32(answers, to + template.endpoint, place[0] & _LOWER)
+        _put32(answers, to + template.port, way[1])
+        if template.tunnel_size == 4:
+            _put32(answers, to + template.tunnel, way[3])
+        elif template.tunnel_size == 16:
+            _put64(answers, to + template.tunnel, way[2])
+            _put64(answers, to + template.tunnel + 8, way[3])
+        _move(answers, to + template.address, buffer, key, template.address_size)
         if template.mac >= 0:
-            _put16(answers, to + template.mac, place.mac_high)
-            _put32(answers, to + template.mac + 2, place.mac_low)
-        _copy(answers, to + template.size, rule.flow, rule.size)
+            _put16(answers, to + template.mac, place[2] >> 32)
+            _put32(answers, to + template.mac + 2, place[2] & _LOWER)
+
+    @cython.cfunc
+    def _write_policy(self, template: Template, rule: cython.p_ulonglong, destination: cython.ulonglong) -> cython.void:
+        to: cython.int = self._room(template.size)
+        answers: bytearray = self.answers
+        _copy(answers, to, template.data, template.size)
+        _put24(answers, to + template.vni, self._vni)
+        _put64(answers, to + _FLOW_COOKIE, rule[0])
+        _put16(answers, to + _FLOW_TIMEOUT, rule[1])
+        _put32(answers, to + template.source, self._source)
+        _put32(answers, to + template.domain, destination)
 
     @cython.cfunc
     def _resume(self, buffer: bytearray, frame: cython.int, size: cython.int) -> cython.void:
@@ -389,6 +522,7 @@ class Desk:
 
 @cython.cfunc
 @cython.inline
+@cython.exceptval(check=False)
 def _u8(buffer: bytearray, at: cython.int) -> cython.uint:
     if cython.compiled:
         return cython.cast(cython.p_uchar, PyByteArray_AS_STRING(buffer))[at]
@@ -397,6 +531,7 @@ def _u8(buffer: bytearray, at: cython.int) -> cython.uint:
 
 @cython.cfunc
 @cython.inline
+@cython.exceptval(check=False)
 def _u16(buffer: bytearray, at: cython.int) -> cython.uint:
     if cython.compiled:
         data: cython.p_uchar = cython.cast(cython.p_uchar, PyByteArray_AS_STRING(buffer)) + at
@@ -406,11 +541,26 @@ def _u16(buffer: bytearray, at: cython.int) -> cython.uint:
 
 @cython.cfunc
 @cython.inline
+@cython.exceptval(check=False)
 def _u32(buffer: bytearray, at: cython.int) -> cython.uint:
     if cython.compiled:
         data: cython.p_uchar = cython.cast(cython.p_uchar, PyByteArray_AS_STRING(buffer)) + at
         return cython.cast(cython.uint, data[0]) << 24 | data[1] << 16 | data[2] << 8 | data[3]
     return int.from_bytes(buffer[at : at + 4], "big")
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def _u48(buffer: bytearray, at: cython.int) -> cython.ulonglong:
+    return cython.cast(cython.ulonglong, _u16(buffer, at)) << 32 | _u32(buffer, at + 2)
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def _u64(buffer: bytearray, at: cython.int) -> cython.ulonglong:
+    return cython.cast(cython.ulonglong, _u32(buffer, at)) << 32 | _u32(buffer, at + 4)
 
 
 @cython.cfunc

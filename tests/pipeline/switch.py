@@ -9,7 +9,7 @@ from types import TracebackType
 
 from dove_ryu.openflow.flow import Flow, FlowChange, PacketIn, PacketOut
 from dove_ryu.southbound import codec
-from dove_ryu.southbound.datapath import split
+from dove_ryu.southbound.framing import split
 
 from .ovs import PrivateOvs
 

@@ -15,7 +15,8 @@ import pytest
 
 from dove_ryu import config
 from dove_ryu.southbound import framework
-from dove_ryu.southbound.datapath import OUTPUT_LIMIT, Datapath, is_ours
+from dove_ryu.southbound.datapath import OUTPUT_LIMIT, Datapath
+from dove_ryu.southbound.framing import is_ours
 
 HELLO, ECHO_REQUEST, ECHO_REPLY, BARRIER_REQUEST = 0, 2, 3, 20
 OURS = 0xD0 << 56

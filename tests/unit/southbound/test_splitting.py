@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dove_ryu.southbound.datapath import HangUp, is_ours, split
+from dove_ryu.southbound.framing import HangUp, is_ours, split
 
 messages = st.lists(
     st.builds(
