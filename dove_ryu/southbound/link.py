@@ -16,6 +16,7 @@ from dove_ryu.openflow.flow import Flow, FlowChange, Meter, PacketOut
 from dove_ryu.openflow.pipeline import METERS
 from dove_ryu.openflow.session import Event, Order, Session, State
 from dove_ryu.southbound import codec
+from dove_ryu.southbound.lane import Desk
 
 
 class Part(enum.Enum):
@@ -30,6 +31,8 @@ class Wire(Protocol):
 
     id: int
     address: tuple[Any, ...]
+    desk: Desk | None
+    """Where requests are answered on the connection's own thread, while there is such a desk."""
 
     def write(self, data: bytes) -> bool:
         """Send ready messages; False when the connection is closing."""
@@ -115,8 +118,13 @@ class Link:
         """The store's revision that the dSwitch has confirmed to follow, the world being at *revision*."""
         return min(self._unconfirmed.values(), default=revision + 1) - 1
 
+    def open(self, desk: Desk | None) -> None:
+        """Let the connection's own thread answer what it can; None: nothing any more."""
+        self._wire.desk = desk
+
     def lose(self) -> None:
         """The connection is gone."""
+        self._wire.desk = None
         self.session.take(Event.LOST)
 
     def send(self, changes: Iterable[FlowChange], revision: int | None = None) -> None:
