@@ -122,6 +122,10 @@ class Dps:
                     work.forget_fact(tables.hosts(), tables, Fact(place, place))
         return work.effects()
 
+    def relied_on(self, dpid: int) -> bool:
+        """Whether a dSwitch has to tell others of endpoints that have left it."""
+        return bool(self._tombstones.get(dpid))
+
     def show_ports(self, dpid: int, ports: Mapping[str, int]) -> Effects:
         """A connected dSwitch's ports are now *ports*."""
         before = self.world.ports.get(dpid, {})

@@ -36,6 +36,10 @@ STREAM_PORT, TRANSFER_PORT = 7001, 7002
 RECEIVE_BUFFER = 4 << 20
 """Bytes that the receiver's socket may hold while its process waits for a processor."""
 
+PATIENCE = 20.0
+"""Seconds that a program may take to finish.  A TCP connection that came to a halt for longer is kept waiting longer
+still by its own retransmission timer, however well the network is by then."""
+
 _SO_RCVBUFFORCE = 33
 """asm-generic/socket.h: beyond the system's limit, for root; Python's module has no name for it."""
 
@@ -96,17 +100,24 @@ class _Process:
     """This file as a program in a machine's namespace, from its first line of output to SIGTERM."""
 
     def __init__(self, node: Endpoint, *arguments: str) -> None:
+        self._node, self._name = node, f"{' '.join(arguments)} in {node.name}"
         self._process = node.popen([sys.executable, "-I", __file__, *arguments], stdin=subprocess.DEVNULL)
         assert self._process.stdout is not None
         if not self._process.stdout.readline():
-            raise RuntimeError(f"{arguments} in {node.name}: {self._process.communicate()[1].decode()}")
+            raise RuntimeError(f"{self._name}: {self._process.communicate()[1].decode()}")
 
     def end(self) -> str:
         """Let it finish; what it has to say."""
         self._process.send_signal(signal.SIGTERM)
-        output, complaint = self._process.communicate(timeout=20)
+        try:
+            output, complaint = self._process.communicate(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            sockets = self._node.run("ss", "-tinoem", check=False)
+            self._process.kill()
+            self._process.communicate()
+            raise RuntimeError(f"{self._name} does not end within {PATIENCE:g} s; its sockets: {sockets}") from None
         if self._process.returncode:
-            raise RuntimeError(complaint.decode())
+            raise RuntimeError(f"{self._name}: {complaint.decode()}")
         return str(output.decode())
 
 

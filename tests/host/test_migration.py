@@ -140,23 +140,35 @@ def back_again(net: DataCenter, server: Hypervisor) -> Iterator[None]:
 @pytest.mark.parametrize("dies_first", [False, True], ids=["bound, then dead", "dead, then bound"])
 def test_the_old_server_dies_as_its_machine_moves(net: DataCenter, move: Scene, dies_first: bool) -> None:
     """F22: nobody is left to send packets on; within a second of the new binding, all who had it cached know better."""
-    with (
-        back_again(net, move.old),
-        Transfer(move.peer, move.guest, ipv4(GUEST)),
-        Stream(move.peer, move.guest, ipv4(GUEST)) as stream,
-    ):
-        wait(BEFORE)
-        if dies_first:
-            move.old.stop_switch(signal.SIGKILL)
-        bound = time.monotonic()
-        move.guest.attach(move.new)
-        move.guest.resume(move.new)
-        if not dies_first:
-            move.old.stop_switch(signal.SIGKILL)
+    with back_again(net, move.old), Transfer(move.peer, move.guest, ipv4(GUEST)):
+        with Stream(move.peer, move.guest, ipv4(GUEST)) as stream:
+            wait(BEFORE)
+            if dies_first:
+                move.old.stop_switch(signal.SIGKILL)
+            bound = time.monotonic()
+            move.guest.attach(move.new)
+            move.guest.resume(move.new)
+            if not dies_first:
+                move.old.stop_switch(signal.SIGKILL)
+            dead = time.monotonic()
+            wait(AFTER)
+        delivery = stream.end()
+        assert delivery.back_after(bound) < RECOVERY, delivery.story(("bound", bound), ("dead", dead))
+
+
+def test_the_old_server_dies_before_it_has_told_anybody(net: DataCenter, move: Scene) -> None:
+    """F22: it has confirmed that it will tell whoever sends there.  Nobody has sent, it dies, and then somebody does."""
+    with back_again(net, move.old):
+        attach_then_detach(move)
+        wait_until(lambda: bool(tombstones(move)), "tombstones")
+        told = invalidations(net)
+        move.old.stop_switch(signal.SIGKILL)
         dead = time.monotonic()
-        wait(AFTER)
-    delivery = stream.end()
-    assert delivery.back_after(bound) < RECOVERY, delivery.story(("bound", bound), ("dead", dead))
+        with Stream(move.peer, move.guest, ipv4(GUEST)) as stream:
+            wait(AFTER)
+        delivery = stream.end()
+        assert delivery.back_after(dead) < RECOVERY, delivery.story(("dead", dead))
+        assert invalidations(net) == told, "it told somebody, and this test shows nothing"
 
 
 def test_tombstones_are_there_while_they_are_needed(move: Scene) -> None:

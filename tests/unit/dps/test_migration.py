@@ -182,6 +182,22 @@ def test_a_dswitch_that_goes_takes_its_tombstones_with_it(fabric: Fabric) -> Non
     assert reached(fabric) == [3]
 
 
+def test_a_dswitch_is_relied_on_as_long_as_it_has_tombstones(fabric: Fabric) -> None:
+    """And nobody relies any more on one that is in doubt: they have all forgotten."""
+    assert reached(fabric) == [2]
+    assert not fabric.dps.relied_on(2)
+    moves(fabric, B, 3)
+    assert [fabric.dps.relied_on(dpid) for dpid in (1, 2, 3)] == [False, True, False]
+    fabric.carry_out(fabric.dps.doubt(2))
+    assert Kind.LOCATION not in cached(fabric)
+    assert not fabric.dps.relied_on(2)
+    moves(fabric, B, 2)
+    moves(fabric, B, 3)
+    assert fabric.dps.relied_on(2)
+    fabric.pass_time(TOMBSTONE_TIMEOUT)
+    assert not fabric.dps.relied_on(2)
+
+
 def test_what_a_restarted_dps_reads_of_tombstones_it_remembers(fabric: Fabric) -> None:
     assert reached(fabric) == [2]
     moves(fabric, B, 3)
