@@ -32,7 +32,7 @@ bench-dataplane: network $(VENV)/.installed
 
 # pytest speaks last. The unit tier runs twice: alone under coverage, where it may owe nothing to the
 # other tiers, then with the rest, so that the closing line counts every test.
-test: network lint unit
+test: network $(VENV)/.compiled lint unit
 	@echo "== pytest: all tiers"
 	@$(call keep_tidy,$(BIN)/python -m pytest)
 
@@ -48,13 +48,18 @@ docs: $(VENV)/.installed-docs
 	@$(call keep_tidy,$(BIN)/python -m sphinx --fail-on-warning --keep-going docs docs/_build/html)
 
 clean:
-	rm -rf $(VENV) build *.egg-info docs/_build docs/generated .coverage .coverage.* .hypothesis .*_cache
+	rm -rf $(VENV) build dove_ryu/southbound/_lane.*.so *.egg-info docs/_build docs/generated .coverage .coverage.* .hypothesis .*_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 network:
 	@bootstrap/host network
 
-$(VENV)/.installed: setup.cfg
+# The package's own C, of the fast lane; where there is no compiler the installation goes on without it.
+$(VENV)/.compiled: dove_ryu/southbound/lane.py setup.py $(VENV)/.installed
+	@bootstrap/host compiler
+	@$(call keep_tidy,$(BIN)/python setup.py --quiet build_ext --inplace && touch $@)
+
+$(VENV)/.installed: setup.cfg setup.py dove_ryu/southbound/lane.py
 	@bootstrap/host python $(PYTHON)
 	@echo "== Installing Python packages into $(VENV)"
 	@$(PIP) --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)

@@ -47,7 +47,7 @@ class Service:
         self._dps = Dps()
         self._control = Control()
         self.switches = Switchboard(self._dps, lane or lane_form.load())
-        self.switches.later = self._control.later
+        self.switches.later = self.switches.vigil.later = self._control.later
         self._arrived = threading.Condition()
         self._watching = threading.Thread(target=self._watch, name="dps-watch", daemon=True)
         self._stopping = threading.Event()

@@ -21,22 +21,17 @@ from dove_ryu.dps import Dps, Observation, asked_for
 from dove_ryu.features import Answer
 from dove_ryu.lane_tables import LaneTables
 from dove_ryu.model.entities import Learned, Location, dpid_text
-from dove_ryu.openflow.fields import APPLICATION, APPLICATION_MASK, Cookie, Kind
+from dove_ryu.openflow.fields import APPLICATION, APPLICATION_MASK
 from dove_ryu.openflow.flow import Flow, FlowChange, FlowDelete, PacketIn
 from dove_ryu.southbound import codec, lane
 from dove_ryu.southbound.link import Link
+from dove_ryu.vigil import Later, Vigil
 
 LOG = logging.getLogger(__name__)
 
 
-PATIENCE = 0.3
-"""Seconds that a dSwitch may take to confirm that it tells others of an endpoint that has left it."""
-
 BREATH = 0.001
 """Seconds in which others have their turn while the lane's tables are filled."""
-
-Later = Callable[[float, Callable[[], object]], None]
-"""Lets something happen on the DPS's thread after some seconds."""
 
 
 class Listener(Protocol):
@@ -79,10 +74,11 @@ class Switchboard:
     :ivar audits: those under way.
     :ivar lanes: what the fast lane knows.
     :ivar listener: is told what is to be recorded.
-    :ivar later: how to be remembered of what a dSwitch has to confirm in time.
+    :ivar later: how to be remembered to go on.
     :ivar sent: flow changes that followed a change of the world, by datapath id.
     :ivar requests: policy requests answered, by datapath id.
     :ivar revision: of the store, that the world is at.
+    :ivar vigil: over the dSwitches that tell others of endpoints that have left them.
     """
 
     def __init__(self, dps: Dps, form: ModuleType = lane) -> None:
@@ -95,6 +91,7 @@ class Switchboard:
         self.requests: Counter[int] = Counter()
         self.revision = 0
         self.audits = Audits(dps.audit)
+        self.vigil = Vigil(dps.relied_on, self._doubt)
         self._links: dict[int, Link] = {}
         self._since: dict[int, datetime] = {}
         self._confirmed: dict[int, int] = {}
@@ -111,14 +108,12 @@ class Switchboard:
             if link is not None:
                 link.send(changes, revision)
                 self.sent[dpid] += len(changes)
-                if self.later is not None and revision is not None and any(map(_is_tombstone, changes)):
-                    self.later(PATIENCE, partial(self._doubt, link, revision))
+                self.vigil.watch(link)
 
-    def _doubt(self, link: Link, revision: int) -> None:
-        """A dSwitch was to tell others of an endpoint that has left it; if it is dead, they hear it from here (F22)."""
-        if self._links.get(link.dpid) is link and link.confirmed(self.revision) < revision:
-            LOG.warning("dSwitch %s does not confirm that an endpoint has left it", dpid_text(link.dpid))
-            self.carry_out(self._dps.doubt(link.dpid))
+    def _doubt(self, dpid: int) -> None:
+        """A dSwitch is to tell others of endpoints that have left it; it may be dead, so they hear it from here (F22)."""
+        LOG.warning("dSwitch %s is silent: others forget what has left it", dpid_text(dpid))
+        self.carry_out(self._dps.doubt(dpid))
 
     def link(self, dpid: int) -> Link | None:
         """The link of a dSwitch that is connected."""
@@ -253,6 +248,7 @@ class Switchboard:
             link.open(self.lanes.open(link.dpid))
             self.observe(link.dpid, openflow=link.session.state.value)
             LOG.info("dSwitch %s is live", dpid_text(link.dpid))
+            self.vigil.watch(link)  # it may hold tombstones from before
 
     def _hear_end(self, link: Link, message: bytes) -> None:
         try:
@@ -273,6 +269,7 @@ class Switchboard:
             except Exception:  # one packet that we trip over must not cost the others their answers
                 LOG.exception("dSwitch %s: a policy request is not answered", dpid_text(link.dpid))
         link.answer((answer.flows, answer.packets) for answer in answers if answer.learned is None)
+        self.vigil.watch(link)
         for answer in answers:
             self.carry_out({dpid: list(flows) for dpid, flows in answer.elsewhere})
             if self.listener is not None:
@@ -301,8 +298,3 @@ def _tell(listener: Listener, link: Link, answer: Answer) -> None:
         listener.taught(answer.learned, partial(link.answer, [(answer.flows, answer.packets)]))
     if answer.arrived is not None:
         listener.arrived(answer.arrived)
-
-
-def _is_tombstone(change: FlowChange) -> bool:
-    cookie = Cookie.parse(change.cookie) if isinstance(change, Flow) else None
-    return cookie is not None and cookie.kind is Kind.TOMBSTONE

@@ -136,6 +136,10 @@ class Link:
             data += codec.barrier(xid)
         self._wire.write(data)
 
+    def ask_sign(self) -> None:
+        """Ask for a sign of life: the reply counts among what is received, and confirms nothing."""
+        self._wire.write(codec.barrier(next(self._xids)))
+
     def answer(self, answers: Iterable[tuple[Iterable[FlowChange], Iterable[PacketOut]]]) -> None:
         """Send what a batch of policy requests brought, in one write."""
         data = b"".join(_joined(flows) + b"".join(map(codec.packet_out, packets)) for flows, packets in answers)

@@ -165,6 +165,14 @@ def test_changes_go_out_in_order(link: Link, paper: Paper) -> None:
     assert paper.written == [codec.change(FLOW) + codec.change(OTHER)]
 
 
+def test_a_sign_of_life_confirms_nothing(live: Link, paper: Paper) -> None:
+    live.send([FLOW], revision=7)
+    live.ask_sign()
+    assert paper.written[1:] == [codec.barrier(FIRST + 4)]
+    assert not live.hear_barrier(FIRST + 4)
+    assert live.confirmed(7) == 6
+
+
 def test_a_dswitch_follows_a_revision_once_it_has_confirmed_it(live: Link, paper: Paper) -> None:
     """F28: what is confirmed is the last revision before the first that is not."""
     assert live.confirmed(6) == 6
