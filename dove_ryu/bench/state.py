@@ -22,6 +22,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import islice, product
 from pathlib import Path
 
@@ -126,7 +127,10 @@ def _name(index: int) -> str:
 
 
 def _network(shape: Shape, index: int, numbers: Iterator[int]) -> Iterator[Entity]:
-    """A network with its domains, its share of the policies, and its endpoints where they are."""
+    """A network with its domains, its share of the policies, and its endpoints where they are.
+
+    Names, ports and MAC addresses are unique; IP addresses are those of every other network, too.
+    """
     name = _name(index)
     gateway = Gateway("02:ff:00:00:00:01", ("10.0.0.1/8",))
     yield VirtualNetwork(name, next(numbers), index + 1, *((Carries.L3, (gateway,)) if index % 2 else ()))
@@ -140,7 +144,7 @@ def _network(shape: Shape, index: int, numbers: Iterator[int]) -> Iterator[Entit
     for place in range(_share(shape.endpoints, shape.networks, index)):
         number = next(numbers)
         domain = domains[place % len(domains)]
-        endpoint = Endpoint(name, f"vm-{number:08d}", number, domain, (_mac(place),), (_ip(place),))
+        endpoint = Endpoint(name, f"vm-{number:08d}", number, domain, (_mac(number),), (_ip(place),))
         yield endpoint
         yield Location(name, endpoint.name, places[place % len(places)], f"tap-{number:08d}")
 
@@ -154,8 +158,8 @@ def _root(pairs: int) -> int:
     return next(count for count in range(1, pairs + 2) if count * count >= pairs)
 
 
-def _mac(place: int) -> str:
-    return "02:00:00:" + place.to_bytes(3, "big").hex(":")
+def _mac(number: int) -> str:
+    return "02:00:" + number.to_bytes(4, "big").hex(":")
 
 
 def _ip(place: int) -> str:
@@ -218,8 +222,7 @@ class FarEnd:
 
 def _ports(dps: Dps, dpid: int) -> dict[str, int]:
     """The ports that a dSwitch must have for what is located there, and spare ones."""
-    located = (tables.locations[name] for tables in dps.world.hosted(dpid) for name in tables.hosted[dpid])
-    names = [*(place.port for place in located), *(f"spare-{number}" for number in range(SAMPLES))]
+    names = [*(place.port for place in dps.world.located(dpid)), *(f"spare-{number}" for number in range(SAMPLES))]
     return TUNNEL_PORTS | {name: number for number, name in enumerate(names, 1)}
 
 
@@ -253,7 +256,7 @@ def _resident(which: str) -> float:
 def _measure_connecting(service: Service, ends: list[FarEnd]) -> Iterator[Figure]:
     took = []
     for end in track(ends, "connecting dSwitches", console=SHOW):
-        ports = service.ask(lambda dps, dpid=end.id: _ports(dps, dpid), DEADLINE)
+        ports = service.ask(partial(_ports, dpid=end.id), DEADLINE)
         began = time.perf_counter()
         end.connect(ports)
         took.append(time.perf_counter() - began)
@@ -261,13 +264,13 @@ def _measure_connecting(service: Service, ends: list[FarEnd]) -> Iterator[Figure
     yield Figure("flows of a dSwitch, mean", statistics.mean(end.flow_mods for end in ends), "")
     yield Figure("the same in bytes", statistics.mean(end.bytes for end in ends) / 1024, "KiB")
     yield Figure("resident with all dSwitches connected", _resident("VmRSS"), "MiB", 2560)
-    took = [service.ask(lambda dps, dpid=end.id: _time(dps.standing_flows, dpid), DEADLINE) for end in ends[:20]]
+    took = [service.ask(partial(_time_flows, dpid=end.id), DEADLINE) for end in ends[:20]]
     yield Figure("flows of one dSwitch computed, median", statistics.median(took) * 1e3, "ms")
 
 
-def _time(act: Callable[[int], object], argument: int) -> float:
+def _time_flows(dps: Dps, dpid: int) -> float:
     began = time.perf_counter()
-    act(argument)
+    dps.standing_flows(dpid)
     return time.perf_counter() - began
 
 
