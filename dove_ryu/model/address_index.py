@@ -32,8 +32,8 @@ class AddressIndex:
         """*name* claims *addresses* and prefixes."""
         for address in addresses:
             if "/" in address:
-                table, key = self._prefix(address)
-                claim(table, key, name)
+                kind, key = _prefix(address)
+                claim(self._prefixes.setdefault(kind, {}), key, name)
             else:
                 claim(self._exact, address, name)
 
@@ -41,11 +41,11 @@ class AddressIndex:
         """*name* gives up *addresses* and prefixes that it claimed."""
         for address in addresses:
             if "/" in address:
-                table, key = self._prefix(address)
+                kind, key = _prefix(address)
+                table = self._prefixes.get(kind, {})
                 unclaim(table, key, name)
                 if not table:
-                    _, _, length = address.partition("/")
-                    del self._prefixes[is_ipv6(address), int(length)]
+                    self._prefixes.pop(kind, None)
             else:
                 unclaim(self._exact, address, name)
 
@@ -60,8 +60,8 @@ class AddressIndex:
         """All names that claim this very address or prefix, in the alphabet's order."""
         if "/" not in address:
             return names_of(self._exact.get(address, ()))
-        table, key = self._prefix(address)
-        return names_of(table.get(key, ()))
+        kind, key = _prefix(address)
+        return names_of(self._prefixes.get(kind, {}).get(key, ()))
 
     def _longest_prefix(self, address: str) -> str | None:
         number, width, family = _number(address), _width(address), is_ipv6(address)
@@ -72,10 +72,11 @@ class AddressIndex:
                     return first_of(found)
         return None
 
-    def _prefix(self, prefix: str) -> tuple[dict[int, Claims], int]:
-        address, _, length = prefix.partition("/")
-        table = self._prefixes.setdefault((is_ipv6(address), int(length)), {})
-        return table, _number(address) >> (_width(address) - int(length))
+
+def _prefix(prefix: str) -> tuple[tuple[bool, int], int]:
+    """A prefix's family (whether IPv6) and length, and its bits."""
+    address, _, length = prefix.partition("/")
+    return (is_ipv6(address), int(length)), _number(address) >> (_width(address) - int(length))
 
 
 def _number(address: str) -> int:
