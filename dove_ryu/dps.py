@@ -24,7 +24,7 @@ from dove_ryu.features.policy import PolicyCache
 from dove_ryu.features.router import Router
 from dove_ryu.features.source_guard import SourceGuard
 from dove_ryu.features.unicast import Unicast
-from dove_ryu.model.entities import Endpoint, Service
+from dove_ryu.model.entities import DSwitch, Endpoint, Service
 from dove_ryu.model.resolution import Outcome, PolicyRequest, resolve
 from dove_ryu.model.world import Change, Fact, NetworkTables, World
 from dove_ryu.openflow import oxm, packet
@@ -114,12 +114,8 @@ class Dps:
     def doubt(self, dpid: int) -> Effects:
         """Nobody knows whether a dSwitch still tells others of endpoints that have left it: these now forget."""
         work = self._consequences()
-        gone = set(self._tombstones.pop(dpid, {}).values())
-        for tables in self.world.networks() if gone else ():
-            for endpoint in filter(None, map(tables.endpoint_of_number, gone)):
-                place = tables.locations.get(endpoint.name)
-                if place is not None:
-                    work.forget_fact(tables.hosts(), tables, Fact(place, place))
+        self._forget_departed(work, dpid)
+        self._tombstones.pop(dpid, None)
         return work.effects()
 
     def relied_on(self, dpid: int) -> bool:
@@ -160,6 +156,8 @@ class Dps:
                 work.touch(fact, tables or self.world.tables.get(change.network), hosts)
         for dpid, tombstones in work.tombstones.items():
             self._note_tombstones(dpid, tombstones)
+        for dpid in {int(change.name, 16) for change in changes if change.kind is DSwitch}:
+            self._forget_departed(work, dpid)  # whoever sends there may do so by an address that it had
         return work.effects()
 
     def packet_in(self, dpid: int, packet_in: PacketIn) -> Answer:
@@ -235,6 +233,15 @@ class Dps:
         if place is not None:
             work.forget_fact({dpid}, tables, Fact(place, place))
         return tuple(work.effects().get(dpid, ()))
+
+    def _forget_departed(self, work: Consequences, dpid: int) -> None:
+        """Let all who can have an entry that leads to an endpoint by way of a dSwitch that it has left forget it."""
+        gone = set(self._tombstones.get(dpid, {}).values())
+        for tables in self.world.networks() if gone else ():
+            for endpoint in filter(None, map(tables.endpoint_of_number, gone)):
+                place = tables.locations.get(endpoint.name)
+                if place is not None:
+                    work.forget_fact(tables.hosts(), tables, Fact(place, place))
 
     def _note_tombstones(self, dpid: int, flows: Iterable[Flow]) -> None:
         """Remember the tombstones among some flows that a dSwitch holds: who goes by them is lost when it is."""
