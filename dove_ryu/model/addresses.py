@@ -77,7 +77,9 @@ def is_ipv6(address: str) -> bool:
 
 def link_local(mac: str) -> str:
     """The link-local IPv6 address that a host makes from its MAC address (RFC 4291, appendix A)."""
-    return str(netaddr.EUI(mac).ipv6_link_local())
+    octets = bytes.fromhex(mac.replace(":", ""))
+    interface = bytes([octets[0] ^ 2]) + octets[1:3] + b"\xff\xfe" + octets[3:]
+    return socket.inet_ntop(socket.AF_INET6, b"\xfe\x80" + bytes(6) + interface)
 
 
 def packed(address: str) -> bytes:

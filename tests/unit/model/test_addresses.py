@@ -2,7 +2,10 @@
 
 from collections.abc import Callable
 
+import netaddr
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dove_ryu.model.addresses import (
     BadAddress,
@@ -63,3 +66,9 @@ def test_addresses_on_the_wire() -> None:
     assert packed("fd00::1") == bytes([0xFD, *[0] * 14, 1])
     assert [is_ipv6("fd00::/64"), is_ipv6("10.0.0.0/8")] == [True, False]
     assert link_local("02:00:00:00:00:01") == "fe80::ff:fe00:1"
+
+
+@given(st.integers(1, (1 << 48) - 1))
+def test_a_link_local_address_is_what_others_make_of_it(number: int) -> None:
+    mac = netaddr.EUI(number, dialect=netaddr.mac_unix_expanded)
+    assert link_local(str(mac)) == str(mac.ipv6_link_local())
