@@ -23,36 +23,21 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from itertools import islice, product
 from pathlib import Path
 
-from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from dove_ryu.bench.state_world import SHOW, Shape, entry, fill, ip, mac, network_name
 from dove_ryu.dps import Dps
 from dove_ryu.model.blueprint import render
-from dove_ryu.model.documents import ALLOCATION_KEY, Document, document_of, key_of, vni_key
-from dove_ryu.model.entities import (
-    DSwitch,
-    Endpoint,
-    Entity,
-    Gateway,
-    Location,
-    Policy,
-    PolicyDomain,
-    VirtualNetwork,
-)
-from dove_ryu.model.entities import Service as Carries
+from dove_ryu.model.entities import Endpoint, Entity, Location
 from dove_ryu.northbound.intent import Intent
 from dove_ryu.northbound.versions import Precondition
 from dove_ryu.service import Service
 from dove_ryu.southbound import codec
 from dove_ryu.southbound.link import Link
-from dove_ryu.store import Store, open_store
-
-BATCH = 20_000
-"""Documents in one commit of the fill."""
+from dove_ryu.store import open_store
 
 SAMPLES = 200
 """Changes of each kind that are timed."""
@@ -63,22 +48,10 @@ DEADLINE = 600.0
 TUNNEL_PORTS = {"dove-geneve": 60_001, "dove-vxlan": 60_002}
 
 MULTIPART_REQUEST, MULTIPART_REPLY, BARRIER_REQUEST = 18, 19, 20
+FLOWS, MORE = 1, 1
 
-SHOW = Console(stderr=True, highlight=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """How large a world is.
-
-    :ivar spread: over how many dSwitches the endpoints of one network are scattered.
-    """
-
-    endpoints: int = 1_000_000
-    networks: int = 10_000
-    policies: int = 100_000
-    dswitches: int = 1_000
-    spread: int = 20
+KEEPERS, PART = 10, 300
+"""How many dSwitches keep their flows, to connect with them again, and how many they tell in one message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,99 +72,24 @@ class Figure:
         return "" if self.goal is None else "met" if self.value < self.goal else "missed"
 
 
-# ---- the world ---------------------------------------------------------------------------------
-
-
-def documents(shape: Shape) -> Iterator[tuple[str, Document]]:
-    """Every document of a world, a network after the other."""
-    numbers = iter(range(1, 1 << 28))
-    yield from (_entry(dswitch) for dswitch in _dswitches(shape))
-    for index in range(shape.networks):
-        for entity in _network(shape, index, numbers):
-            yield _entry(entity)
-        yield vni_key(index + 1), {"network": _name(index)}
-    yield ALLOCATION_KEY, {"next_number": next(numbers), "next_vni": shape.networks + 1}
-
-
-def _entry(entity: Entity) -> tuple[str, Document]:
-    return key_of(entity), document_of(entity)
-
-
-def _dswitches(shape: Shape) -> Iterator[DSwitch]:
-    for dpid in range(1, shape.dswitches + 1):
-        yield DSwitch(dpid, f"server-{dpid}", (f"192.168.{dpid >> 8}.{dpid & 255}",))
-
-
-def _name(index: int) -> str:
-    return f"net-{index:05d}"
-
-
-def _network(shape: Shape, index: int, numbers: Iterator[int]) -> Iterator[Entity]:
-    """A network with its domains, its share of the policies, and its endpoints where they are.
-
-    Names, ports and MAC addresses are unique; IP addresses are those of every other network, too.
-    """
-    name = _name(index)
-    gateway = Gateway("02:ff:00:00:00:01", ("10.0.0.1/8",))
-    yield VirtualNetwork(name, next(numbers), index + 1, *((Carries.L3, (gateway,)) if index % 2 else ()))
-    pairs = _share(shape.policies, shape.networks, index) - 1
-    domains = [f"tier-{place}" for place in range(_root(pairs))]
-    yield from (PolicyDomain(name, domain, next(numbers)) for domain in domains)
-    yield Policy(name, None, None, next(numbers), ("deny",))
-    for source, destination in islice(product(domains, repeat=2), pairs):
-        yield Policy(name, source, destination, next(numbers), ("accept",))
-    places = random.Random(index).sample(range(1, shape.dswitches + 1), min(shape.spread, shape.dswitches))
-    for place in range(_share(shape.endpoints, shape.networks, index)):
-        number = next(numbers)
-        domain = domains[place % len(domains)]
-        endpoint = Endpoint(name, f"vm-{number:08d}", number, domain, (_mac(number),), (_ip(place),))
-        yield endpoint
-        yield Location(name, endpoint.name, places[place % len(places)], f"tap-{number:08d}")
-
-
-def _share(total: int, among: int, index: int) -> int:
-    return total // among + (index < total % among)
-
-
-def _root(pairs: int) -> int:
-    """How many domains have that many ordered pairs, at least one."""
-    return next(count for count in range(1, pairs + 2) if count * count >= pairs)
-
-
-def _mac(number: int) -> str:
-    return "02:00:" + number.to_bytes(4, "big").hex(":")
-
-
-def _ip(place: int) -> str:
-    return ".".join(map(str, (place + (10 << 24) + 10).to_bytes(4, "big")))
-
-
-def fill(store: Store, shape: Shape) -> int:
-    """Commit a world; how many documents it has."""
-    entries, count = documents(shape), 0
-    about = 2 * shape.endpoints + shape.policies + shape.networks * (2 + _root(shape.policies // shape.networks - 1))
-    batches = iter(lambda: dict(islice(entries, BATCH)), {})
-    for batch in track(batches, "filling the store", total=about // BATCH + 1, console=SHOW):
-        store.commit(batch)
-        count += len(batch)
-    return count
-
-
 # ---- dSwitches in memory -----------------------------------------------------------------------
 
 
 class FarEnd:
-    """A dSwitch at the end of a link: it has no flows at first, confirms what it is told, and keeps nothing.
+    """A dSwitch at the end of a link: it has no flows at first, and confirms what it is told.
 
+    :ivar keeps: whether it holds the flows that it is told to add, for a later connection.
     :ivar flow_mods: how many it was told.
     :ivar bytes: how much that was.
     """
 
     def __init__(self, service: Service, dpid: int) -> None:
+        self.keeps = dpid <= KEEPERS
         self.id = dpid
         self.address = ("192.0.2.1", 40_000)
         self.flow_mods = 0
         self.bytes = 0
+        self._entries: list[bytes] = []
         self._service = service
 
     def connect(self, ports: dict[str, int]) -> None:
@@ -201,6 +99,11 @@ class FarEnd:
         while not self._service.ask(lambda _: self.link.live, DEADLINE):
             pass  # each question waits for all that was posted before it
 
+    def disconnect(self) -> None:
+        """Be gone; what it holds it keeps."""
+        self.keeps = False
+        self._service.post(self._service.switches.lose, self.link)
+
     def write(self, data: bytes) -> bool:
         """Take messages in, and answer those that want it."""
         self.bytes += len(data)
@@ -209,15 +112,33 @@ class FarEnd:
             _, kind, length, xid = struct.unpack_from("!BBHI", data, place)
             if kind == codec.FLOW_MOD:
                 self.flow_mods += 1
+                if self.keeps:
+                    self._entries.append(_entry_of(data[place : place + length]))
             elif kind == BARRIER_REQUEST:
                 self._say(codec.message(codec.BARRIER_REPLY, b"", xid))
             elif kind == MULTIPART_REQUEST:
-                self._say(codec.message(MULTIPART_REPLY, data[place + 8 : place + 10] + bytes(6), xid))
+                self._tell(int.from_bytes(data[place + 8 : place + 10], "big"), xid)
             place += length
         return True
 
+    def _tell(self, what: int, xid: int) -> None:
+        entries = self._entries if what == FLOWS else []
+        for place in range(0, max(len(entries), 1), PART):
+            head = struct.pack("!HH4x", what, MORE if place + PART < len(entries) else 0)
+            self._say(codec.message(MULTIPART_REPLY, head + b"".join(entries[place : place + PART]), xid))
+
     def _say(self, message: bytes) -> None:
         self._service.post(self._service.switches.hear, self.link, [message])
+
+
+def _entry_of(flow_mod: bytes) -> bytes:
+    """A flow as a statistics reply tells it (OpenFlow 1.3.5, 7.3.5.2), from the message that adds it."""
+    cookie, _, table, _, idle, hard, priority = struct.unpack_from("!QQBBHHH", flow_mod, 8)
+    (flags,) = struct.unpack_from("!H", flow_mod, 44)
+    return (
+        struct.pack("!HBxIIHHHH4xQQQ", len(flow_mod), table, 0, 0, priority, idle, hard, flags, cookie, 0, 0)
+        + flow_mod[48:]
+    )
 
 
 def _ports(dps: Dps, dpid: int) -> dict[str, int]:
@@ -254,18 +175,26 @@ def _resident(which: str) -> float:
 
 
 def _measure_connecting(service: Service, ends: list[FarEnd]) -> Iterator[Figure]:
-    took = []
-    for end in track(ends, "connecting dSwitches", console=SHOW):
-        ports = service.ask(partial(_ports, dpid=end.id), DEADLINE)
-        began = time.perf_counter()
-        end.connect(ports)
-        took.append(time.perf_counter() - began)
+    took = [_connect(service, end) for end in track(ends, "connecting dSwitches", console=SHOW)]
     yield Figure("a dSwitch connects and is live, median", statistics.median(took) * 1e3, "ms")
     yield Figure("flows of a dSwitch, mean", statistics.mean(end.flow_mods for end in ends), "")
     yield Figure("the same in bytes", statistics.mean(end.bytes for end in ends) / 1024, "KiB")
     yield Figure("resident with all dSwitches connected", _resident("VmRSS"), "MiB", 2560)
     took = [service.ask(partial(_time_flows, dpid=end.id), DEADLINE) for end in ends[:20]]
     yield Figure("flows of one dSwitch computed, median", statistics.median(took) * 1e3, "ms")
+    told = sum(end.flow_mods for end in ends)
+    for end in ends[:KEEPERS]:
+        end.disconnect()
+    took = [_connect(service, end) for end in ends[:KEEPERS]]
+    yield Figure("one that holds its flows connects anew, median", statistics.median(took) * 1e3, "ms")
+    yield Figure("flow changes that it is sent then", sum(end.flow_mods for end in ends) - told, "", 1)
+
+
+def _connect(service: Service, end: FarEnd) -> float:
+    ports = service.ask(partial(_ports, dpid=end.id), DEADLINE)
+    began = time.perf_counter()
+    end.connect(ports)
+    return time.perf_counter() - began
 
 
 def _time_flows(dps: Dps, dpid: int) -> float:
@@ -297,7 +226,7 @@ def _measure_changes(service: Service, shape: Shape) -> Iterator[Figure]:
 def _put(service: Service, entity: Entity) -> float:
     """Commit an entity and wait until it is carried out; the time at which it began."""
     began = time.perf_counter()
-    if not service.reached(service.store.commit(dict([_entry(entity)])), DEADLINE):
+    if not service.reached(service.store.commit(dict([entry(entity)])), DEADLINE):
         raise TimeoutError(f"{entity} was not carried out within {DEADLINE:g} s")
     return began
 
@@ -306,7 +235,7 @@ def _endpoints(service: Service, index: int, turn: int) -> tuple[Endpoint, Locat
     """An endpoint of a network and where it is."""
 
     def pick(dps: Dps) -> tuple[Endpoint, Location]:
-        tables = dps.world.tables[_name(index)]
+        tables = dps.world.tables[network_name(index)]
         name = sorted(tables.locations)[turn % len(tables.locations)]
         return tables.declared[name], tables.locations[name]
 
@@ -314,7 +243,7 @@ def _endpoints(service: Service, index: int, turn: int) -> tuple[Endpoint, Locat
 
 
 def _change_policy(service: Service, shape: Shape, index: int, turn: int) -> float:
-    policies = service.ask(lambda dps: list(dps.world.tables[_name(index)].policies.values()), DEADLINE)
+    policies = service.ask(lambda dps: list(dps.world.tables[network_name(index)].policies.values()), DEADLINE)
     policy = policies[turn % len(policies)]
     actions = ("deny",) if policy.actions == ("accept",) else ("accept",)
     return _put(service, replace(policy, actions=actions, tracking=policy.tracking + 1))
@@ -333,7 +262,7 @@ def _change_location(service: Service, shape: Shape, index: int, turn: int) -> f
 
 def _put_new(service: Service, shape: Shape, index: int, turn: int) -> object:
     endpoints = [
-        {"name": f"vm{place}", "domain": "web", "macs": [_mac(place)], "ips": [_ip(place)]} for place in range(10)
+        {"name": f"vm{place}", "domain": "web", "macs": [mac(place)], "ips": [ip(place)]} for place in range(10)
     ]
     policies = [{"from": "web", "to": "web", "actions": ["accept"]}]
     document = {"domains": ["web", "app"], "policies": policies, "endpoints": endpoints}
@@ -342,11 +271,11 @@ def _put_new(service: Service, shape: Shape, index: int, turn: int) -> object:
 
 def _put_again(service: Service, shape: Shape, index: int, turn: int) -> object:
     """The document as it stands with one endpoint more: fetched first, which is not timed."""
-    document = service.ask(lambda dps: render(dps.world.tables[_name(index)]), DEADLINE)
+    document = service.ask(lambda dps: render(dps.world.tables[network_name(index)]), DEADLINE)
     more = {"name": f"more-{turn}", "domain": document["domains"][0], "ips": [f"fd01::{turn + 1:x}"]}
     began = time.perf_counter()
     Intent(service).put_blueprint(
-        _name(index), document | {"endpoints": [*document["endpoints"], more]}, Precondition()
+        network_name(index), document | {"endpoints": [*document["endpoints"], more]}, Precondition()
     )
     return began
 
