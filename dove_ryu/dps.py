@@ -147,16 +147,18 @@ class Dps:
                 self.world.apply(change)
             return {}
         changes = list(changes)
-        work = self._consequences(built_on(self.world, changes))
+        work, readdressed = self._consequences(built_on(self.world, changes)), []
         for change in changes:
             tables = self.world.tables.get(change.network)
             hosts = set() if tables is None else tables.hosts()
             for fact in self.world.apply(change):
                 self.witness(fact)
                 work.touch(fact, tables or self.world.tables.get(change.network), hosts)
+                if isinstance(fact.either, DSwitch):
+                    readdressed.append(fact.either.dpid)
         for dpid, tombstones in work.tombstones.items():
             self._note_tombstones(dpid, tombstones)
-        for dpid in {int(change.name, 16) for change in changes if change.kind is DSwitch}:
+        for dpid in readdressed:
             self._forget_departed(work, dpid)  # whoever sends there may do so by an address that it had
         return work.effects()
 

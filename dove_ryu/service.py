@@ -66,7 +66,7 @@ class Service:
         self._control.start()
         self._watching.start()
         self.ready = True
-        LOG.info("the world is as of revision %d", scan.revision)
+        LOG.info("the world is as of revision %d: %d networks", scan.revision, len(self._dps.world.tables))
 
     def stop(self) -> None:
         """End both threads; dSwitches go on by themselves."""

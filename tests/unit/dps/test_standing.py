@@ -26,7 +26,7 @@ from dove_ryu.standing import WHOLE_DSWITCH, Parts
 
 from .pipeline import Fabric
 from .scenario import holds_standing_flows
-from .test_dps import A_AT_1, BLUE, DEFAULT, DSWITCHES, NETWORK, PORTS, A, B, fabric
+from .test_dps import A_AT_1, B_AT_2, BLUE, DEFAULT, DSWITCHES, NETWORK, PORTS, A, B, fabric
 
 __all__ = ["fabric"]
 
@@ -78,7 +78,10 @@ def test_so_does_its_end(fabric: Fabric, entity: Entity) -> None:
 
 
 def test_what_is_said_again_renews_nothing(fabric: Fabric) -> None:
-    said: list[Entity] = [NETWORK, BLUE, A, B, A_AT_1]
+    """Not even where an endpoint has left a dSwitch that is registered again as it was."""
+    moved = replace(B_AT_2, dpid=3, tracking=2)
+    fabric.apply([Change.put(moved)])
+    said: list[Entity] = [NETWORK, BLUE, A, B, A_AT_1, moved, *DSWITCHES]
     assert fabric.dps.apply(map(Change.put, said)) == {}
 
 
