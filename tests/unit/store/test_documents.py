@@ -191,9 +191,9 @@ def test_a_hundred_thousand_documents_in_commits_of_ten_thousand(store: SqliteSt
     document = {"domain": "web", "macs": ["52:54:00:00:00:01"], "ips": ["10.0.0.1", "fd00::1"]}
     for batch in range(10):
         store.commit({f"{WEB}/endpoints/e{batch}{i:04}": document for i in range(10_000)})
-    started = time.monotonic()
+    started = time.process_time()
     snapshot = store.list(WEB)
-    assert time.monotonic() - started < 5  # about 0.8 s on a small machine; the bound is for a busy one
+    assert time.process_time() - started < 5  # about 0.5 s of this process, whatever else the machine does
     assert (snapshot.revision, len(snapshot.items)) == (10, 100_000)
 
 
