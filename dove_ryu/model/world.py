@@ -96,6 +96,8 @@ class NetworkTables:
     :ivar declared: endpoints as their blueprint has them; :attr:`endpoints` has what was learned besides.
     :ivar hosted: by datapath id, the names of the endpoints located there in the alphabet's order.  A list takes a
         fifth of the memory of a set, and at a million endpoints most of them are short.
+    :ivar attached: how many endpoints have a location.  It is counted as they come and go, because whoever watches asks
+        for it every few seconds, of all networks.
     """
 
     def __init__(self, name: str) -> None:
@@ -109,6 +111,7 @@ class NetworkTables:
         self.learned: dict[str, Learned] = {}
         self.locations: dict[str, Location] = {}
         self.hosted: dict[int, list[str]] = {}
+        self.attached = 0
         self.owners = AddressIndex()
         self._domain_names: dict[int, str] = {}
         self._endpoint_names: dict[int, str] = {}
@@ -196,6 +199,7 @@ class NetworkTables:
     def replace_location(self, name: str, place: Location | None) -> Location | None:
         """Put an endpoint's location into the table or, None, out of it; the one before comes back."""
         before = _exchange(self.locations, name, place)
+        self.attached += _arrivals(before, place) if name in self.endpoints else 0
         for dpid in () if before is None else before.dpids:
             names = self.hosted[dpid]
             del names[bisect_left(names, name)]
@@ -216,6 +220,7 @@ class NetworkTables:
             self.owners.remove(name, (*before.macs, *before.ips))
             self._endpoint_names.pop(before.number, None)
         _exchange(self.endpoints, name, after)
+        self.attached += _arrivals(before, after) if name in self.locations else 0
         if after is not None:
             self.owners.add(name, (*after.macs, *after.ips))
             self._endpoint_names[after.number] = name
@@ -367,6 +372,11 @@ def _effective(declared: Endpoint, learned: Learned | None) -> Endpoint:
     if learned is None:
         return declared
     return replace(declared, macs=declared.macs or learned.macs, ips=declared.ips or learned.ips)
+
+
+def _arrivals(before: object, after: object) -> int:
+    """By how much there are more of something: 1, 0 or -1."""
+    return (after is not None) - (before is not None)
 
 
 def _exchange(table: dict[Key, Value], key: Key, value: Value | None) -> Value | None:

@@ -145,6 +145,13 @@ def test_what_is_located_at_a_dswitch_comes_by_network_and_name() -> None:
     assert tables.hosted == {1: ["a", "b", "c"], 2: ["d"]}
 
 
+@given(histories)
+def test_attached_endpoints_are_counted_as_they_come_and_go(history) -> None:
+    for tables in world_of(history).tables.values():
+        assert tables.attached == len(tables.locations.keys() & tables.endpoints.keys())
+        assert tables.endpoints.keys() == tables.declared.keys()
+
+
 @given(histories, changes)
 def test_what_a_change_replaces_is_known_before(history, change) -> None:
     world = world_of(history)
