@@ -1,20 +1,30 @@
-"""What a change of the world means for the dSwitches: whose standing flows to renew, and what whose cache must forget.
+"""What a change of the world means for the dSwitches: which standing flows to renew, and what whose cache must forget.
 
-A change reaches exactly the dSwitches that can hold something about it: those that host the network, before or after it
-(F22).  A moved endpoint is the exception that the report makes: the dSwitch that it left keeps tombstones, and tells only
-those who still send there (F19).
+What standing flows are built on is told before a change (:func:`built_on`), because they are not kept; what caches must
+forget follows from the facts that come out of it.  A change reaches exactly the dSwitches that can hold something about
+it: those that host the network, before or after it (F22).  A moved endpoint is the exception that the report makes: the
+dSwitch that it left keeps tombstones, and tells only those who still send there (F19).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from dove_ryu.features import Feature
-from dove_ryu.model.entities import Appliance, DSwitch, Endpoint, Location, Policy, PolicyAction, VirtualNetwork
-from dove_ryu.model.world import Fact, NetworkTables, World
+from dove_ryu.model.entities import (
+    Appliance,
+    DSwitch,
+    Endpoint,
+    Entity,
+    Learned,
+    Location,
+    PolicyDomain,
+    VirtualNetwork,
+)
+from dove_ryu.model.world import Change, Fact, NetworkTables, World
 from dove_ryu.openflow.fields import CACHED_COOKIE, CACHED_MASK, VNI
 from dove_ryu.openflow.flow import Flow, FlowChange, FlowDelete, match
-from dove_ryu.standing import WHOLE_DSWITCH, Scope, StandingFlows
+from dove_ryu.standing import WHOLE_DSWITCH, Parts, Scope, StandingFlows
 
 Effects = dict[int, list[FlowChange]]
 """What to send, by datapath id."""
@@ -24,32 +34,28 @@ WHOLE_CACHE = FlowDelete(CACHED_COOKIE, CACHED_MASK)
 
 
 class Consequences:
-    """What some changes, taken together, ask for.
+    """What some changes, taken together, ask for.  It is made before they happen.
 
+    :param parts: those whose standing flows the changes can make others.
     :ivar tombstones: what dSwitches hold from now on for endpoints that have left them, by datapath id.
     """
 
-    def __init__(self, world: World, features: Sequence[Feature], standing: StandingFlows) -> None:
+    def __init__(self, world: World, features: Sequence[Feature], standing: StandingFlows, parts: Parts) -> None:
         self.tombstones: dict[int, list[Flow]] = {}
         self._world = world
         self._features = features
         self._standing = standing
-        self._scopes: dict[int, set[Scope]] = {}
+        self._renewal = standing.renewal(parts)
         self._stale: dict[int, dict[FlowDelete, None]] = {}
 
     def effects(self) -> Effects:
         """What to send to whom: tombstones, then what the standing flows differ in, then what is to be forgotten."""
         effects: Effects = {}
-        for dpid in sorted(self._scopes.keys() | self._stale.keys() | self.tombstones.keys()):
-            if dpid in self._standing.connected:
-                renewed = self._standing.renew(dpid, self._scopes.get(dpid, ()))
-                effects[dpid] = [*self.tombstones.get(dpid, ()), *renewed, *self._stale.get(dpid, ())]
+        renewed = self._renewal.differences()
+        for dpid in sorted((renewed.keys() | self._stale.keys() | self.tombstones.keys()) & self._standing.connected):
+            standing, stale = renewed.get(dpid, ()), self._stale.get(dpid, ())
+            effects[dpid] = [*self.tombstones.get(dpid, ()), *standing, *stale]
         return {dpid: changes for dpid, changes in effects.items() if changes}
-
-    def renew(self, dpids: Iterable[int], scope: Scope) -> None:
-        """Compute a scope of some dSwitches anew."""
-        for dpid in dpids:
-            self._scopes.setdefault(dpid, set()).add(scope)
 
     def forget(self, dpids: Iterable[int], deletion: FlowDelete) -> None:
         """Let some dSwitches delete something from their caches."""
@@ -72,7 +78,6 @@ class Consequences:
 
     def _touch_network(self, fact: Fact, tables: NetworkTables, hosts: set[int]) -> None:
         after = tables.hosts()
-        self.renew(_built_on(fact, tables, hosts | after), tables.name)
         self._welcome(fact, tables)
         self.forget_fact(self._affected(fact, tables, hosts | after), tables, fact)
         if tables.network is not None:
@@ -91,18 +96,15 @@ class Consequences:
 
     def _touch_rivals(self, fact: Fact, tables: NetworkTables) -> None:
         """Other networks that claim the same VNI may now have it, or no longer."""
-        vnis = {side.vni for side in (fact.before, fact.after) if isinstance(side, VirtualNetwork)}
-        for rival in self._world.networks():
-            if rival is not tables and rival.network is not None and rival.network.vni in vnis:
-                self.renew(rival.hosts(), rival.name)
+        for rival in _claimants(self._world, fact.before, fact.after):
+            if rival is not tables:
                 self.forget_fact(rival.hosts(), tables, fact)
 
     def _touch_dswitch(self, dpid: int) -> None:
         """Every entry that leads to a dSwitch is stale when the way to it changes, and all of its own are."""
-        self.renew({dpid}, WHOLE_DSWITCH)
         self.forget({dpid}, WHOLE_CACHE)
         for tables in self._world.hosted(dpid):
-            for name in sorted(tables.hosted[dpid]):
+            for name in tables.hosted[dpid]:
                 place = tables.locations[name]
                 self.forget_fact(tables.hosts(), tables, Fact(place, place))
 
@@ -134,17 +136,57 @@ class Consequences:
                 yield from feature.stale(tables, fact)
 
 
-def _built_on(fact: Fact, tables: NetworkTables, hosts: set[int]) -> Iterable[int]:
-    """The dSwitches, of all *hosts* of a network, whose standing flows a fact of the network can change."""
-    match fact.either:
-        case Policy() | PolicyAction():
-            return ()
-        case Endpoint(name=name):
-            return tables.locations[name].dpids if name in tables.locations else ()
-        case Location():
-            return {dpid for side in (fact.before, fact.after) if isinstance(side, Location) for dpid in side.dpids}
-        case _:
-            return hosts
+def built_on(world: World, changes: Iterable[Change]) -> Parts:
+    """The parts whose standing flows some changes, which are yet to happen, can make others.
+
+    Whatever else must be renewed because a change leads to another names itself: each endpoint, location or network
+    that the changes are about is among them.
+    """
+    parts: Parts = {}
+    for change in changes:
+        before = world.present(change)
+        if before != change.entity:
+            for dpid, scope, names in _built_on(world, change, before):
+                parts.setdefault(dpid, {}).setdefault(scope, set()).update(names)
+    return parts
+
+
+def _built_on(world: World, change: Change, before: Entity | None) -> Iterator[tuple[int, Scope, Collection[str]]]:
+    if change.kind is DSwitch:
+        yield from _on_dswitch(world, int(change.name, 16))
+    elif change.kind is VirtualNetwork:
+        own = world.tables.get(change.network)
+        for tables in (*_claimants(world, before, change.entity), *([] if own is None else [own])):
+            for dpid, names in tables.hosted.items():
+                yield dpid, tables.name, names
+    elif change.kind is Location:
+        for place in (before, change.entity):
+            for dpid in place.dpids if isinstance(place, Location) else ():
+                yield dpid, change.network, (change.name,)
+    elif change.network in world.tables:
+        tables = world.tables[change.network]
+        members: Collection[str] = ()
+        if change.kind in (Endpoint, Learned):
+            members = (change.name,)
+        elif change.kind is PolicyDomain:
+            members = [endpoint.name for endpoint in tables.endpoints.values() if endpoint.domain == change.name]
+        for place in filter(None, map(tables.locations.get, members)):
+            for dpid in place.dpids:
+                yield dpid, change.network, (place.endpoint,)
+
+
+def _on_dswitch(world: World, dpid: int) -> Iterator[tuple[int, Scope, Collection[str]]]:
+    """What is built on where a dSwitch's tunnels end: its own flows, and copies for endpoints that are on the move."""
+    yield dpid, WHOLE_DSWITCH, ()
+    for place in world.located(dpid):
+        for each in place.dpids if place.migrating_to is not None else ():
+            yield each, place.network, (place.endpoint,)
+
+
+def _claimants(world: World, *sides: Entity | None) -> Iterator[NetworkTables]:
+    """The networks that say they have a VNI that one of some networks' entries says."""
+    for vni in sorted({side.vni for side in sides if isinstance(side, VirtualNetwork)}):
+        yield from world.claimants(vni)
 
 
 def _whole_network(network: VirtualNetwork) -> FlowDelete:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from dove_ryu.audit import Finding, audit
-from dove_ryu.consequences import WHOLE_CACHE, Consequences, Effects
+from dove_ryu.consequences import WHOLE_CACHE, Consequences, Effects, built_on
 from dove_ryu.features import TUNNEL_PORTS, Answer, Feature, Request
 from dove_ryu.features.classify import Classify
 from dove_ryu.features.migration import Migration
@@ -24,14 +24,14 @@ from dove_ryu.features.policy import PolicyCache
 from dove_ryu.features.router import Router
 from dove_ryu.features.source_guard import SourceGuard
 from dove_ryu.features.unicast import Unicast
-from dove_ryu.model.entities import Endpoint, Service
+from dove_ryu.model.entities import DSwitch, Endpoint, Service
 from dove_ryu.model.resolution import Outcome, PolicyRequest, resolve
 from dove_ryu.model.world import Change, Fact, NetworkTables, World
 from dove_ryu.openflow import oxm, packet
 from dove_ryu.openflow.fields import BY_ADDRESS, SOURCE_DOMAIN, VNI, Cookie, Kind
 from dove_ryu.openflow.flow import End, Flow, FlowChange, FlowEnd, FlowKey, PacketIn
 from dove_ryu.openflow.pipeline import DELIVER, LOCATION, NEIGHBOUR, POLICY
-from dove_ryu.standing import WHOLE_DSWITCH, StandingFlows
+from dove_ryu.standing import WHOLE_DSWITCH, Parts, StandingFlows
 
 FEATURES: tuple[Feature, ...] = (
     Classify(),
@@ -114,12 +114,8 @@ class Dps:
     def doubt(self, dpid: int) -> Effects:
         """Nobody knows whether a dSwitch still tells others of endpoints that have left it: these now forget."""
         work = self._consequences()
-        gone = set(self._tombstones.pop(dpid, {}).values())
-        for tables in self.world.networks() if gone else ():
-            for endpoint in filter(None, map(tables.endpoint_of_number, gone)):
-                place = tables.locations.get(endpoint.name)
-                if place is not None:
-                    work.forget_fact(tables.hosts(), tables, Fact(place, place))
+        self._forget_departed(work, dpid)
+        self._tombstones.pop(dpid, None)
         return work.effects()
 
     def relied_on(self, dpid: int) -> bool:
@@ -129,37 +125,41 @@ class Dps:
     def show_ports(self, dpid: int, ports: Mapping[str, int]) -> Effects:
         """A connected dSwitch's ports are now *ports*."""
         before = self.world.ports.get(dpid, {})
-        self.world.ports[dpid] = dict(ports)
         changed = {name for name in before.keys() | ports.keys() if before.get(name) != ports.get(name)}
-        work = self._consequences()
-        work.renew({dpid}, WHOLE_DSWITCH)
-        if not changed.isdisjoint(TUNNEL_PORTS.values()):
+        tunnels = not changed.isdisjoint(TUNNEL_PORTS.values())
+        places = [place for place in self.world.located(dpid) if place.port_at(dpid) in changed]
+        copied = [place for place in self.world.located(dpid) if tunnels and place.migrating_to is not None]
+        parts: Parts = {dpid: {WHOLE_DSWITCH: set()}}
+        for place in (*places, *copied):
+            parts[dpid].setdefault(place.network, set()).add(place.endpoint)
+        work = self._consequences(parts)
+        self.world.ports[dpid] = dict(ports)
+        if tunnels:
             work.forget({dpid}, WHOLE_CACHE)
-        for tables in self.world.hosted(dpid):
-            places = [tables.locations[name] for name in sorted(tables.hosted[dpid])]
-            for place in places:
-                if place.port_at(dpid) in changed:
-                    work.renew({dpid}, tables.name)
-                    work.forget_fact({dpid}, tables, Fact(place, place))
+        for place in places:
+            work.forget_fact({dpid}, self.world.tables[place.network], Fact(place, place))
         return work.effects()
 
     def apply(self, changes: Iterable[Change]) -> Effects:
         """Take changes of the world in; what has to be sent comes out."""
-        work = self._consequences()
-        for change in changes:
-            if not self.connected:  # nobody to tell; a million documents are read at the start
+        if not self.connected:  # nobody to tell; a million documents are read at the start
+            for change in changes:
                 self.world.apply(change)
-                continue
+            return {}
+        changes = list(changes)
+        work, readdressed = self._consequences(built_on(self.world, changes)), []
+        for change in changes:
             tables = self.world.tables.get(change.network)
             hosts = set() if tables is None else tables.hosts()
-            if tables is not None and change.kind is Endpoint and change.name in tables.locations:
-                # To declare what was learned changes no address, and so no fact, but ends the learning.
-                work.renew(tables.locations[change.name].dpids, tables.name)
             for fact in self.world.apply(change):
                 self.witness(fact)
                 work.touch(fact, tables or self.world.tables.get(change.network), hosts)
+                if isinstance(fact.either, DSwitch):
+                    readdressed.append(fact.either.dpid)
         for dpid, tombstones in work.tombstones.items():
             self._note_tombstones(dpid, tombstones)
+        for dpid in readdressed:
+            self._forget_departed(work, dpid)  # whoever sends there may do so by an address that it had
         return work.effects()
 
     def packet_in(self, dpid: int, packet_in: PacketIn) -> Answer:
@@ -236,6 +236,15 @@ class Dps:
             work.forget_fact({dpid}, tables, Fact(place, place))
         return tuple(work.effects().get(dpid, ()))
 
+    def _forget_departed(self, work: Consequences, dpid: int) -> None:
+        """Let all who can have an entry that leads to an endpoint by way of a dSwitch that it has left forget it."""
+        gone = set(self._tombstones.get(dpid, {}).values())
+        for tables in self.world.networks() if gone else ():
+            for endpoint in filter(None, map(tables.endpoint_of_number, gone)):
+                place = tables.locations.get(endpoint.name)
+                if place is not None:
+                    work.forget_fact(tables.hosts(), tables, Fact(place, place))
+
     def _note_tombstones(self, dpid: int, flows: Iterable[Flow]) -> None:
         """Remember the tombstones among some flows that a dSwitch holds: who goes by them is lost when it is."""
         for flow in flows:
@@ -254,8 +263,8 @@ class Dps:
         request = Request(self.world, dpid, tables, packet_in, number, destination, reply)
         return tuple(flow for feature in self._features for flow in feature.cache(request)), reply.outcome
 
-    def _consequences(self) -> Consequences:
-        return Consequences(self.world, self._features, self._standing)
+    def _consequences(self, parts: Parts | None = None) -> Consequences:
+        return Consequences(self.world, self._features, self._standing, parts or {})
 
 
 def _delivery(tables: NetworkTables, packet_in: PacketIn) -> tuple[str | None, Endpoint | None]:

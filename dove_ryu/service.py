@@ -5,10 +5,12 @@ Down: a commit comes from the store's watch, the DPS says what it means for whom
 
 from __future__ import annotations
 
+import gc
 import logging
 import queue
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import ModuleType
 from typing import TypeVar
@@ -17,7 +19,7 @@ import dove_ryu
 from dove_ryu.audit import Finding
 from dove_ryu.control import Control
 from dove_ryu.dps import Dps
-from dove_ryu.model.documents import ROOT, BadDocument, change_of
+from dove_ryu.model.documents import ROOT, BadDocument, Pool, change_of
 from dove_ryu.model.entities import DSwitch, dpid_text
 from dove_ryu.model.world import Change
 from dove_ryu.southbound import lane_form
@@ -57,14 +59,14 @@ class Service:
 
         :raises StoreError: where the store cannot be read.
         """
-        snapshot = self.store.list(ROOT)
-        self._dps.apply(_changes((item.key, item.document) for item in snapshot.items))
-        self.revision = self.switches.revision = snapshot.revision
-        self._commits = self.store.watch(snapshot.revision)
+        with collector_spared(), self.store.scan(ROOT) as scan:
+            self._dps.apply(_changes(((item.key, item.document) for item in scan.items), Pool()))
+        self.revision = self.switches.revision = scan.revision
+        self._commits = self.store.watch(scan.revision)
         self._control.start()
         self._watching.start()
         self.ready = True
-        LOG.info("the world is as of revision %d: %d documents", snapshot.revision, len(snapshot.items))
+        LOG.info("the world is as of revision %d: %d networks", scan.revision, len(self._dps.world.tables))
 
     def stop(self) -> None:
         """End both threads; dSwitches go on by themselves."""
@@ -129,11 +131,29 @@ class Service:
             self._arrived.notify_all()
 
 
-def _changes(documents: Iterable[tuple[str, dict[str, object] | None]]) -> Iterable[Change]:
+@contextmanager
+def collector_spared() -> Iterator[None]:
+    """Let the garbage collector rest meanwhile, and never look at what has come to be by then.
+
+    What is read from a store has no cycles and stays.  A collector that counts new objects would go through all of it
+    some fifty times while a million endpoints are read, which takes as long as the reading; and later, in the midst of
+    the traffic, through all of it at once, for seconds.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+        gc.freeze()
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _changes(documents: Iterable[tuple[str, dict[str, object] | None]], pool: Pool | None = None) -> Iterable[Change]:
     """The changes that documents carry; one that cannot be read is reported and passed over."""
     for key, document in documents:
         try:
-            change = change_of(key, document)
+            change = change_of(key, document, pool)
         except BadDocument as error:
             LOG.error("%s", error)
             continue

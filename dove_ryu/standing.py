@@ -1,15 +1,22 @@
 """The standing flows of every connected dSwitch: what it should hold whatever its endpoints talk about.
 
-They fall into scopes: one for what a dSwitch needs in any case, one for each network that it hosts.  A change renews
-the scopes that it touches.  A full computation from the world is the truth, and renewing comes to the same.
+They are a function of the world, and the world is all that is kept: the flows of a million hosted endpoints would take
+ten times its memory.  So what a change replaces is computed when it is about to happen, what takes its place when it
+has happened, and the difference is sent.  That is affordable because a change touches few *parts*: a dSwitch's own
+flows, or those of some endpoints of one network that are at a dSwitch, with the flows that the dSwitch has for the
+network as soon as anything of it is there.  A full computation from the world is the truth, and renewing parts comes to
+the same.
+
+Two endpoints may claim one flow for a moment, as when a port or an address changes hands.  The first in the alphabet,
+by network and name, then has it, so whoever may claim the flows of a part is renewed with it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from dove_ryu.features import Feature
-from dove_ryu.model.world import World
+from dove_ryu.model.world import NetworkTables, World
 from dove_ryu.openflow.flow import Flow, FlowChange, FlowKey
 from dove_ryu.openflow.pipeline import miss_flows
 from dove_ryu.openflow.plan import plan
@@ -18,70 +25,110 @@ Scope = str
 """A network's name, or :data:`WHOLE_DSWITCH`."""
 
 WHOLE_DSWITCH: Scope = ""
+"""The flows of a dSwitch that hosts nothing."""
+
+Parts = dict[int, dict[Scope, set[str]]]
+"""Names of endpoints, by the network that they are in, by the datapath id of a dSwitch where they are or may be."""
+
+Flows = dict[FlowKey, Flow]
 
 
 class StandingFlows:
-    """Standing flows by dSwitch and scope."""
+    """The standing flows of dSwitches.
+
+    :ivar connected: the datapath ids of the dSwitches that are told of changes.
+    """
 
     def __init__(self, world: World, features: Sequence[Feature]) -> None:
+        self.connected: frozenset[int] = frozenset()
         self._world = world
         self._features = features
-        self._flows: dict[int, dict[Scope, dict[FlowKey, Flow]]] = {}
-
-    @property
-    def connected(self) -> frozenset[int]:
-        """The datapath ids of the dSwitches whose flows are kept."""
-        return frozenset(self._flows)
 
     def compute(self, dpid: int) -> list[Flow]:
         """All of a dSwitch's, from nothing but the world."""
-        return _first_claims(self._compute(dpid, scope) for scope in self._scopes(dpid))
+        hosted = {tables.name: tables.hosted[dpid] for tables in self._world.hosted(dpid)}
+        return list(self.of(dpid, {WHOLE_DSWITCH: (), **hosted}).values())
 
     def begin(self, dpid: int, installed: Iterable[Flow], cached: Iterable[Flow]) -> list[FlowChange]:
-        """Keep those of a dSwitch that holds *installed* flows and may go on with *cached* ones; what makes it right."""
-        self._flows[dpid] = {scope: self._compute(dpid, scope) for scope in self._scopes(dpid)}
-        standing = _first_claims(flows for _, flows in sorted(self._flows[dpid].items()))
-        return plan([*cached, *standing], installed)
+        """A dSwitch that holds *installed* flows, and may go on with *cached* ones, connects: what makes it right."""
+        self.connected |= {dpid}
+        return plan([*cached, *self.compute(dpid)], installed)
 
     def end(self, dpid: int) -> None:
-        """Keep a dSwitch's no longer."""
-        self._flows.pop(dpid, None)
+        """A dSwitch is no longer told of changes."""
+        self.connected -= {dpid}
 
-    def renew(self, dpid: int, scopes: Iterable[Scope]) -> list[FlowChange]:
-        """Compute some scopes of a dSwitch anew; the difference to those before."""
-        kept, present = self._flows[dpid], self._scopes(dpid)
-        renewed = {scope: self._compute(dpid, scope) if scope in present else {} for scope in scopes}
-        changed = {key for scope in renewed for key, _ in renewed[scope].items() ^ kept.get(scope, {}).items()}
-        before = self._claimed(dpid, changed)
-        kept |= renewed
-        for scope in renewed.keys() - set(present):
-            del kept[scope]
-        return plan(self._claimed(dpid, changed), before)
+    def renewal(self, parts: Parts) -> Renewal:
+        """Remember some parts as they are, because the world or a dSwitch's ports are about to change."""
+        return Renewal(self._world, self, parts)
 
-    def _claimed(self, dpid: int, keys: Iterable[FlowKey]) -> list[Flow]:
-        """The flows of some keys, each from the first scope that claims it."""
-        scopes = [flows for _, flows in sorted(self._flows[dpid].items())]
-        found = (next((flows[key] for flows in scopes if key in flows), None) for key in keys)
-        return [flow for flow in found if flow is not None]
+    def of(self, dpid: int, parts: Mapping[Scope, Collection[str]]) -> Flows:
+        """The flows of some parts at a dSwitch."""
+        flows: Flows = {}
+        for scope in sorted(parts):
+            for flow in self._scope(dpid, scope, parts[scope]):
+                flows.setdefault(flow.key, flow)
+        return flows
 
-    def _scopes(self, dpid: int) -> list[Scope]:
-        return [WHOLE_DSWITCH, *(tables.name for tables in self._world.hosted(dpid))]
-
-    def _compute(self, dpid: int, scope: Scope) -> dict[FlowKey, Flow]:
+    def _scope(self, dpid: int, scope: Scope, names: Collection[str]) -> Iterator[Flow]:
         if scope == WHOLE_DSWITCH:
-            own = (flow for feature in self._features for flow in feature.dswitch_flows(self._world, dpid))
-            return {flow.key: flow for flow in (*miss_flows(), *own)}
+            yield from miss_flows()
+            for feature in self._features:
+                yield from feature.dswitch_flows(self._world, dpid)
+            return
         tables = self._world.network(scope)
-        if tables is None or tables.network is None or self._world.network_of_vni(tables.network.vni) is not tables:
-            return {}
-        flows = [flow for feature in self._features for flow in feature.network_flows(self._world, dpid, tables)]
-        return {flow.key: flow for flow in reversed(flows)}
+        if tables is None or tables.network is None or dpid not in tables.hosted:
+            return
+        if self._world.network_of_vni(tables.network.vni) is tables:
+            part = tables.with_only(dpid, (name for name in sorted(names) if tables.is_at(name, dpid)))
+            for feature in self._features:
+                yield from feature.network_flows(self._world, dpid, part)
 
 
-def _first_claims(scopes: Iterable[dict[FlowKey, Flow]]) -> list[Flow]:
-    """The flows of all scopes; one that several claim, as when a port changes hands, is the first's in the alphabet."""
-    flows: dict[FlowKey, Flow] = {}
-    for scope in scopes:
-        for key, flow in scope.items():
-            flows.setdefault(key, flow)
-    return list(flows.values())
+class Renewal:
+    """Parts of dSwitches as they were, and what they have become."""
+
+    def __init__(self, world: World, standing: StandingFlows, parts: Parts) -> None:
+        self._world = world
+        self._standing = standing
+        self._parts = {dpid: scopes for dpid, scopes in parts.items() if dpid in standing.connected}
+        self._widen()
+        self._before = {dpid: standing.of(dpid, scopes) for dpid, scopes in self._parts.items()}
+
+    def differences(self) -> dict[int, list[FlowChange]]:
+        """What each dSwitch is to be told, now that the world has changed."""
+        for dpid, rivals in self._widen().items():
+            # Who is a rival only now has not changed itself: what it claims it claimed before.
+            self._before[dpid] = self._standing.of(dpid, rivals) | self._before[dpid]
+        after = {dpid: self._standing.of(dpid, scopes) for dpid, scopes in self._parts.items()}
+        return {dpid: plan(flows.values(), self._before[dpid].values()) for dpid, flows in after.items()}
+
+    def _widen(self) -> Parts:
+        """Take in who else may claim flows of the parts; only those that are new."""
+        new: Parts = {}
+        for dpid, scopes in self._parts.items():
+            for network, name in _rivals(self._world, dpid, scopes):
+                if name not in scopes.setdefault(network, set()):
+                    scopes[network].add(name)
+                    new.setdefault(dpid, {}).setdefault(network, set()).add(name)
+        return new
+
+
+def _rivals(world: World, dpid: int, scopes: Mapping[Scope, Collection[str]]) -> set[tuple[str, str]]:
+    """The endpoints at a dSwitch that have a port in common with one of some parts, or an address within a network."""
+    found: set[tuple[str, str]] = set()
+    ports: set[str | None] = set()
+    for tables in filter(None, map(world.tables.get, scopes)):
+        names = [name for name in scopes[tables.name] if tables.is_at(name, dpid)]
+        ports |= {tables.locations[name].port_at(dpid) for name in names}
+        found |= {(tables.name, name) for name in _sharers(tables, names) if tables.is_at(name, dpid)}
+    if ports:
+        found |= {(place.network, place.endpoint) for place in world.located(dpid) if place.port_at(dpid) in ports}
+    return found
+
+
+def _sharers(tables: NetworkTables, names: Iterable[str]) -> Iterator[str]:
+    """Who has an address of one of some endpoints."""
+    for endpoint in filter(None, map(tables.endpoints.get, names)):
+        for address in (*endpoint.macs, *endpoint.ips):
+            yield from tables.owners.claimants(address)

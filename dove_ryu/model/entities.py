@@ -198,11 +198,16 @@ class Location:
     @property
     def dpids(self) -> frozenset[int]:
         """The datapath ids of :attr:`places`."""
-        return frozenset(place.dpid for place in self.places)
+        if self.migrating_to is None:
+            return frozenset((self.dpid,))
+        return frozenset((self.dpid, self.migrating_to.dpid))
 
     def port_at(self, dpid: int) -> str | None:
         """The name of its port at a dSwitch; None where it is not there."""
-        return next((place.port for place in self.places if place.dpid == dpid), None)
+        if dpid == self.dpid:
+            return self.port
+        there = self.migrating_to
+        return there.port if there is not None and dpid == there.dpid else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -163,7 +163,7 @@ def _figures(dps: Dps) -> Figures:
         states(dps),
         len(tables),
         sum(len(each.declared) for each in tables),
-        sum(len(each.locations.keys() & each.declared.keys()) for each in tables),
+        sum(each.attached for each in tables),
         dps.invalidations,
         dps.refreshed,
     )

@@ -158,8 +158,7 @@ def _moved(before: Document | None, wanted: Location) -> Document:
 def places_at(dps: Dps, dpid: int) -> Iterator[Location]:
     """The locations of endpoints at a dSwitch, by network and name."""
     for tables in dps.world.hosted(dpid):
-        for name in sorted(tables.hosted[dpid] & tables.declared.keys()):
-            yield tables.locations[name]
+        yield from (tables.locations[name] for name in tables.hosted[dpid] if name in tables.declared)
 
 
 def _occupant(dps: Dps, wanted: Location, place: Place) -> Location | None:

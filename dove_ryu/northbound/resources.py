@@ -245,7 +245,7 @@ def _figures(dps: Dps) -> dict[str, Any]:
     return {
         "networks": len(tables),
         "endpoints": sum(len(each.declared) for each in tables),
-        "attached": sum(len(each.locations.keys() & each.declared.keys()) for each in tables),
+        "attached": sum(each.attached for each in tables),
         "dswitches": {
             "known": len(known),
             "connected": len(dps.connected),

@@ -33,7 +33,7 @@ def mac_number(text: str) -> int:
     octets = text.split(":")
     if len(octets) != 6:
         raise ValueError(f"{text!r} is no MAC address: six octets joined by ':' are needed")
-    return int.from_bytes(bytes(int(octet, 16) for octet in octets), "big")
+    return int.from_bytes(bytes([int(octet, 16) for octet in octets]), "big")
 
 
 def _ipv4_text(value: int) -> str:
@@ -71,6 +71,8 @@ class Field:
     :ivar width: in bits.
     :ivar requires: the values that other fields must have in the same match, as (field, value) pairs.
     :ivar rank: place among the fields of a match when it is written or sent; prerequisites come first.
+    :ivar octets: length of a value on the wire.
+    :ivar full_mask: the mask that compares every bit.
     """
 
     name: str
@@ -81,17 +83,13 @@ class Field:
     notation: Notation
     requires: tuple[tuple[Field, int], ...] = ()
     set_name: str = ""
-    rank: int = field(default=0, compare=False)
+    rank: int = 0
+    octets: int = field(init=False)
+    full_mask: int = field(init=False)
 
-    @property
-    def octets(self) -> int:
-        """Length of a value on the wire."""
-        return (self.width + 7) // 8
-
-    @property
-    def full_mask(self) -> int:
-        """The mask that compares every bit."""
-        return (1 << self.width) - 1
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "octets", (self.width + 7) // 8)
+        object.__setattr__(self, "full_mask", (1 << self.width) - 1)
 
     def parse(self, value: int | str) -> int:
         """*value* as a number; ValueError names the field when it is no such value or too large."""

@@ -9,6 +9,7 @@ nothing is missed and nothing is seen twice.
 """
 
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, Protocol
@@ -37,6 +38,14 @@ class Snapshot:
 
     revision: int
     items: tuple[Item, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """The items of a snapshot as they are read, one after another and once."""
+
+    revision: int
+    items: Iterator[Item]
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +149,9 @@ class Store(Protocol):
 
     def list(self, prefix: str) -> Snapshot:
         """Every item whose key begins with this text ("" is every item there is), as of one revision."""
+
+    def scan(self, prefix: str) -> AbstractContextManager[Scan]:
+        """The same for as many items as there may be: within the context they are read, and need not be kept."""
 
     def commit(
         self,

@@ -33,6 +33,7 @@ from dove_ryu.store.interface import (
     Document,
     Item,
     NotStorable,
+    Scan,
     Snapshot,
     Store,
     StoreUnavailable,
@@ -94,12 +95,17 @@ class SqliteStore(Store):
 
     def list(self, prefix: str) -> Snapshot:
         """See `Store`."""
+        with self.scan(prefix) as scan:
+            return Snapshot(scan.revision, tuple(scan.items))
+
+    @contextmanager
+    def scan(self, prefix: str) -> Iterator[Scan]:
+        """See `Store`."""
         _check_text(prefix)
         with self._reader() as reader, transaction(reader, "DEFERRED"):
             _, newest = _history_bounds(reader)
-            pages = list(_pages(reader, prefix))
-        lines = (self._decode(line) for page in pages for line in page.split("\n"))
-        return Snapshot(newest, tuple(Item(key, document, version) for key, version, document in lines))
+            lines = (self._decode(line) for page in _pages(reader, prefix) for line in page.split("\n"))
+            yield Scan(newest, (Item(key, document, version) for key, version, document in lines))
 
     def commit(
         self,

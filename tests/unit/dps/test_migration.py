@@ -85,6 +85,17 @@ def test_an_endpoint_that_moves_on_is_followed_through_all_its_tombstones(fabric
     assert [reached(fabric), reached(fabric)] == [[4], [4]]
 
 
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_dswitch_that_an_endpoint_has_left_gets_another_address(fabric: Fabric, at_once: bool) -> None:
+    """Who has not been corrected yet sends to the old one, where no tombstone is any more."""
+    assert reached(fabric) == [2]
+    moved = Change.put(replace(B_AT_2, dpid=3, tracking=2))
+    readdressed = Change.put(replace(fabric.dps.world.dswitches[2], encap_ips=("10.9.0.99",)))
+    for batch in ([moved, readdressed],) if at_once else ([moved], [readdressed]):
+        fabric.apply(batch)
+    assert reached(fabric) == [3]
+
+
 def test_an_endpoint_that_comes_back_finds_no_tombstone_in_its_way(fabric: Fabric) -> None:
     assert reached(fabric) == [2]
     moves(fabric, B, 3)

@@ -2,7 +2,10 @@
 
 from collections.abc import Callable
 
+import netaddr
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dove_ryu.model.addresses import (
     BadAddress,
@@ -14,6 +17,10 @@ from dove_ryu.model.addresses import (
     link_local,
     packed,
 )
+
+
+def _ipv6(number: int) -> netaddr.IPAddress:
+    return netaddr.IPAddress(number, version=6)
 
 
 @pytest.mark.parametrize(
@@ -63,3 +70,29 @@ def test_addresses_on_the_wire() -> None:
     assert packed("fd00::1") == bytes([0xFD, *[0] * 14, 1])
     assert [is_ipv6("fd00::/64"), is_ipv6("10.0.0.0/8")] == [True, False]
     assert link_local("02:00:00:00:00:01") == "fe80::ff:fe00:1"
+
+
+@given(st.one_of(st.integers(0, 2**32 - 1).map(netaddr.IPAddress), st.integers(0, 2**128 - 1).map(_ipv6)))
+def test_an_ip_address_is_spelled_as_others_spell_it(address: netaddr.IPAddress) -> None:
+    text = str(address)
+    if address.is_multicast() or int(address) == 0 or text == "255.255.255.255":
+        with pytest.raises(BadAddress):
+            canonical_ip(text)
+    else:
+        assert canonical_ip(text) == canonical_ip(text.upper()) == text
+
+
+@given(st.text(alphabet="0123456789abcdefABCDEF.:- x", max_size=20))
+def test_what_is_read_is_canonical_or_refused(text: str) -> None:
+    for canonical in (canonical_mac, canonical_ip):
+        try:
+            address = canonical(text)
+        except BadAddress:
+            continue
+        assert canonical(address) == address
+
+
+@given(st.integers(1, (1 << 48) - 1))
+def test_a_link_local_address_is_what_others_make_of_it(number: int) -> None:
+    mac = netaddr.EUI(number, dialect=netaddr.mac_unix_expanded)
+    assert link_local(str(mac)) == str(mac.ipv6_link_local())

@@ -8,6 +8,7 @@ from hypothesis import given
 from dove_ryu.model.documents import (
     ALLOCATION_KEY,
     BadDocument,
+    Pool,
     change_of,
     document_of,
     entry_of,
@@ -84,6 +85,19 @@ def test_other_keys_carry_no_entity(key: str) -> None:
 def test_keys_that_carry_no_entity() -> None:
     assert (ALLOCATION_KEY, vni_key(5001)) == ("/dove/v1/allocation", "/dove/v1/vnis/5001")
     assert network_key("web") == "/dove/v1/networks/web"
+
+
+def test_what_many_documents_say_is_kept_once() -> None:
+    """F54: the network's name, the endpoint's, its domain's: with a pool they are the same objects for all."""
+    pool, written = Pool(), (Endpoint("web", "ws1", 1, "app", (), ("10.0.0.1",)), Location("web", "ws1", 7, "tap0"))
+    endpoint, place = (change_of(key_of(each), json.loads(json.dumps(document_of(each))), pool) for each in written)
+    assert endpoint is not None
+    assert place is not None
+    assert (endpoint.entity, place.entity) == written
+    assert endpoint.network is place.network
+    assert endpoint.name is place.name
+    assert isinstance(place.entity, Location)
+    assert place.entity.endpoint is endpoint.name
 
 
 @pytest.mark.parametrize(

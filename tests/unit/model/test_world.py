@@ -1,6 +1,7 @@
 """The tables follow from what they were told to hold, not from the order in which they were told."""
 
 import json
+from dataclasses import replace
 from itertools import chain
 
 import pytest
@@ -132,10 +133,50 @@ def test_an_endpoint_that_is_migrating_has_two_ports() -> None:
     assert [world.port(migrating, dpid) for dpid in (1, 2, 3)] == [7, 8, None]
 
 
+def test_what_is_located_at_a_dswitch_comes_by_network_and_name() -> None:
+    places = [Location(network, name, 1, "tap0") for network in ("web", "app") for name in ("b", "c", "a")]
+    world = world_of(Change.put(place) for place in (*places, Location("app", "d", 2, "tap0")))
+    assert [(place.network, place.endpoint) for place in world.located(1)] == [
+        *(("app", name) for name in "abc"),
+        *(("web", name) for name in "abc"),
+    ]
+    tables = world.tables["app"]
+    assert tables.with_only(1, ["b"]).hosted == {1: ["b"]}
+    assert tables.hosted == {1: ["a", "b", "c"], 2: ["d"]}
+
+
+@given(histories)
+def test_attached_endpoints_are_counted_as_they_come_and_go(history) -> None:
+    for tables in world_of(history).tables.values():
+        assert tables.attached == len(tables.locations.keys() & tables.endpoints.keys())
+        assert tables.endpoints.keys() == tables.declared.keys()
+
+
+@given(histories, changes)
+def test_what_a_change_replaces_is_known_before(history, change) -> None:
+    world = world_of(history)
+    before = world.present(change)
+    assert before == {Change.gone(each.entity): each.entity for each in last_words(history) if each.entity}.get(
+        replace(change, entity=None)
+    )
+
+
 def test_giving_up_an_address_that_was_never_claimed_changes_nothing() -> None:
     index = AddressIndex()
     index.remove("ws1", ("10.0.0.1", "10.0.0.0/8"))
     assert index.find("10.0.0.1") is None
+
+
+def test_all_who_claim_an_address_or_prefix_are_known() -> None:
+    index = AddressIndex()
+    for name in ("web", "app", "web"):
+        index.add(name, ("10.0.0.1", "10.0.0.0/8"))
+    for address in ("10.0.0.1", "10.0.0.0/8"):
+        assert index.claimants(address) == ("app", "web")
+    index.remove("app", ("10.0.0.1", "10.0.0.0/8"))
+    for address in ("10.0.0.1", "10.0.0.0/8"):
+        assert index.claimants(address) == ("web",)
+    assert index.claimants("10.0.0.2") == index.claimants("11.0.0.0/8") == index.claimants("fd00::/8") == ()
 
 
 def test_the_longest_prefix_has_an_address_and_prefixes_have_no_macs() -> None:
