@@ -17,6 +17,7 @@ from dove_ryu.audit import Finding, audit
 from dove_ryu.consequences import WHOLE_CACHE, Consequences, Effects
 from dove_ryu.features import TUNNEL_PORTS, Answer, Feature, Request
 from dove_ryu.features.classify import Classify
+from dove_ryu.features.limit import Limit
 from dove_ryu.features.migration import Migration
 from dove_ryu.features.multicast import Multicast
 from dove_ryu.features.neighbour import Neighbour
@@ -35,6 +36,7 @@ from dove_ryu.standing import WHOLE_DSWITCH, StandingFlows
 
 FEATURES: tuple[Feature, ...] = (
     Classify(),
+    Limit(),
     SourceGuard(),
     Neighbour(),
     Multicast(),
@@ -88,12 +90,17 @@ class Dps:
         """All the flows that a dSwitch should hold besides its cache, computed from nothing but the world."""
         return self._standing.compute(dpid)
 
-    def connect(self, dpid: int, ports: Mapping[str, int], installed: Iterable[Flow]) -> list[FlowChange]:
+    def connect(
+        self, dpid: int, ports: Mapping[str, int], installed: Iterable[Flow], metered: bool = True
+    ) -> list[FlowChange]:
         """A dSwitch is there with *ports* and holds *installed* flows of ours: what makes it right (X1).
 
         What it has cached stays where it is still true, is replaced where it is not, and goes where nothing is.
+
+        :param metered: whether it can have meters.
         """
         self.world.ports[dpid] = dict(ports)
+        (self.world.unmetered.discard if metered else self.world.unmetered.add)(dpid)
         held = list(installed)
         self._tombstones[dpid] = {}
         self._note_tombstones(dpid, held)

@@ -203,6 +203,8 @@ class Switchboard:
             self._hear_barrier(link, codec.xid(message))
         elif kind == codec.FLOW_REMOVED:
             self._hear_end(link, message)
+        elif codec.is_about_meter_features(message):
+            link.meters.hear_features(message)
         elif codec.is_about_meters(message):
             self._synchronise(link, link.hear_meters(message))
         elif not self.audits.hear(link, message):
@@ -218,7 +220,8 @@ class Switchboard:
     def _synchronise(self, link: Link, installed: list[Flow] | None, *first: FlowChange) -> None:
         if installed is not None:
             ports = self._dps.world.ports.get(link.dpid, {})
-            link.synchronise([*first, *self._dps.connect(link.dpid, ports, installed)])
+            changes = self._dps.connect(link.dpid, ports, installed, metered=link.meters.supported)
+            link.synchronise([*first, *changes])
             self.observe(link.dpid, openflow=link.session.state.value)
 
     def _hear_barrier(self, link: Link, xid: int) -> None:

@@ -25,7 +25,7 @@ from dove_ryu.openflow.fields import (
     Kind,
 )
 from dove_ryu.openflow.flow import IN_PORT, Action, Flow, FlowDelete, Output, Terms, copy, match, put
-from dove_ryu.openflow.pipeline import NEIGHBOUR, NEIGHBOUR_REPLY, goto
+from dove_ryu.openflow.pipeline import NEIGHBOUR, NEIGHBOUR_REPLY, NEIGHBOUR_REQUESTS, goto
 
 ARP_REQUEST, ARP_REPLY = 1, 2
 SOLICITED_OVERRIDE = 0x60000000
@@ -41,8 +41,8 @@ class Neighbour(Feature):
     def dswitch_flows(self, world: World, dpid: int) -> Iterable[Flow]:
         """Requests go to the DPS unless answered; what endpoints announce unasked ends here."""
         base = Cookie(Kind.BASE)
-        yield NEIGHBOUR.ask(10, {oxm.ARP_OP: ARP_REQUEST})
-        yield NEIGHBOUR.ask(10, SOLICITATION)
+        yield NEIGHBOUR.ask(10, {oxm.ARP_OP: ARP_REQUEST}, NEIGHBOUR_REQUESTS)
+        yield NEIGHBOUR.ask(10, SOLICITATION, NEIGHBOUR_REQUESTS)
         yield NEIGHBOUR.flow(300, {oxm.ARP_OP: ARP_REPLY}, [], base)
         yield NEIGHBOUR.flow(300, ADVERTISEMENT, [], base)
         yield NEIGHBOUR.flow(300, {**SOLICITATION, oxm.IPV6_SRC: "::"}, [], base)

@@ -191,13 +191,18 @@ class NetworkTables:
 
 
 class World:
-    """Every network's tables, the dSwitches, and what is observed of their ports."""
+    """Every network's tables, the dSwitches, and what is observed of them.
+
+    :ivar ports: numbers of the ports of each connected dSwitch, by name.
+    :ivar unmetered: the connected dSwitches that can have no meters.
+    """
 
     def __init__(self) -> None:
         self.tables: dict[str, NetworkTables] = {}
         self.dswitches: dict[int, DSwitch] = {}
         self.appliances: dict[str, Appliance] = {}
         self.ports: dict[int, dict[str, int]] = {}
+        self.unmetered: set[int] = set()
         self._by_vni: dict[int, tuple[str, ...]] = {}
         self._networks_at: dict[int, set[str]] = {}
         self._encapsulators = AddressIndex()

@@ -29,6 +29,7 @@ from dove_ryu.openflow.flow import (
     FlowStrictDelete,
     Goto,
     Match,
+    Metered,
     Move,
     Output,
     OutputTo,
@@ -250,7 +251,9 @@ class Switch:
                 elif isinstance(action, ToController):
                     known = {what: value for what, value in packet.known.items() if value}
                     yield PacketIn(flow.cookie, flow.table, known, bytes(packet.frame))
-                else:
+                elif isinstance(action, Resubmit):
+                    yield from self.run(packet, action.table)
+                elif not isinstance(action, Metered):  # no packet here is one too many
                     yield from act(packet, action)
 
 
