@@ -9,6 +9,7 @@ Nothing here does I/O, waits, or reads a clock; one thread of control owns it.
 
 from __future__ import annotations
 
+import enum
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -47,6 +48,15 @@ FEATURES: tuple[Feature, ...] = (
 )
 
 
+class Refusal(enum.Enum):
+    """Why a packet that came up is not answered (X3)."""
+
+    NETWORK_RATE = "network-rate"
+    UNKNOWN_NETWORK = "unknown-network"
+    UNREADABLE = "unreadable"
+    FAILED = "failed"
+
+
 @dataclass(frozen=True, slots=True)
 class Observation:
     """What is seen of a dSwitch's connections.
@@ -67,6 +77,7 @@ class Dps:
     """The world, the features, and the standing flows of every connected dSwitch.
 
     :ivar requests: policy requests answered, by outcome.
+    :ivar refused: packets that came up and were not answered, by the reason.
     :ivar invalidations: location invalidations heard (F19).
     :ivar refreshed: cached flows in use whose time was up (F21).
     """
@@ -74,6 +85,7 @@ class Dps:
     def __init__(self, features: Iterable[Feature] = FEATURES) -> None:
         self.world = World()
         self.requests: Counter[Outcome] = Counter()
+        self.refused: Counter[Refusal] = Counter()
         self.invalidations = 0
         self.refreshed = 0
         self.observations: dict[int, Observation] = {}
@@ -166,8 +178,9 @@ class Dps:
         """The answer to a packet that came up from a dSwitch."""
         tables = self.world.network_of_vni(packet_in.read(VNI))
         if tables is None or len(packet_in.data) < packet.ETHERNET_HEADER:
+            self.refused[Refusal.UNKNOWN_NETWORK if tables is None else Refusal.UNREADABLE] += 1
             return Answer()
-        destination = _destination(packet_in)
+        destination = destination_of(packet_in)
         if destination is not None:
             return self._reply(dpid, tables, packet_in, destination)
         for feature in self._features:
@@ -212,7 +225,7 @@ class Dps:
         flows, outcome = self._resolve(dpid, tables, packet_in, packet_in.read(SOURCE_DOMAIN), destination)
         if outcome is not None:
             self.requests[outcome] += 1
-        return Answer(flows, (packet_in.resume(_resumption(packet_in)),)) if flows else Answer()
+        return Answer(flows, (packet_in.resume(resumption(packet_in)),)) if flows else Answer()
 
     def _correct(self, answer: Answer, stale: int, tables: NetworkTables, packet_in: PacketIn) -> Answer:
         """Give a dSwitch whose entry is stale what it would get if it asked now (F20)."""
@@ -272,7 +285,7 @@ def _delivery(tables: NetworkTables, packet_in: PacketIn) -> tuple[str | None, E
     return packet.ip_destination(data), None if sender is None else tables.owner(sender)
 
 
-def _resumption(packet_in: PacketIn) -> int:
+def resumption(packet_in: PacketIn) -> int:
     """Where a held packet goes on: what missed, except that a pair of domains is looked up anew with its location.
 
     The destination's domain may have changed since LOCATION wrote it down; POLICY would miss again and again.
@@ -280,7 +293,7 @@ def _resumption(packet_in: PacketIn) -> int:
     return LOCATION.number if packet_in.table == POLICY.number else packet_in.table
 
 
-def _destination(packet_in: PacketIn) -> str | None:
+def destination_of(packet_in: PacketIn) -> str | None:
     """The address that a policy request asks for; None where the packet is no policy request."""
     if packet_in.table == NEIGHBOUR.number:
         return packet.neighbour_target(packet_in.data)

@@ -7,6 +7,7 @@ thread.  Answers and flow changes go back over the link, those of a batch in one
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,7 +17,8 @@ from typing import Protocol
 
 from dove_ryu.audits import Audits
 from dove_ryu.consequences import Effects
-from dove_ryu.dps import Dps, Observation
+from dove_ryu.dps import Dps, Observation, Refusal
+from dove_ryu.fairness import Admission
 from dove_ryu.features import Answer
 from dove_ryu.model.entities import Learned, Location, dpid_text
 from dove_ryu.openflow.fields import APPLICATION, APPLICATION_MASK, Cookie, Kind
@@ -82,6 +84,7 @@ class Switchboard:
         self.listener: Listener | None = None
         self.later: Later | None = None
         self._dps = dps
+        self._admission = Admission(dps)
         self.sent: Counter[int] = Counter()
         self.requests: Counter[int] = Counter()
         self.revision = 0
@@ -96,6 +99,7 @@ class Switchboard:
         :param revision: of the store, which they follow.
         """
         self.revision = self.revision if revision is None else revision
+        self._admission.forget()
         for dpid, changes in effects.items():
             link = self._links.get(dpid)
             if link is not None:
@@ -237,13 +241,16 @@ class Switchboard:
 
     def _answer(self, link: Link, messages: list[bytes]) -> None:
         answers: list[Answer] = []
+        now = time.monotonic()
         self.requests[link.dpid] += len(messages)
         for message in messages:
             try:
-                answers.append(self._dps.packet_in(link.dpid, codec.read_packet_in(message)))
+                answers.append(self._admission.answer(link.dpid, codec.read_packet_in(message), now))
             except codec.UnknownOnWire as error:
+                self._dps.refused[Refusal.UNREADABLE] += 1
                 LOG.warning("dSwitch %s: %s", dpid_text(link.dpid), error)
             except Exception:  # one packet that we trip over must not cost the others their answers
+                self._dps.refused[Refusal.FAILED] += 1
                 LOG.exception("dSwitch %s: a policy request is not answered", dpid_text(link.dpid))
         link.answer((answer.flows, answer.packets) for answer in answers if answer.learned is None)
         for answer in answers:

@@ -75,8 +75,16 @@ class Scene:
         for node, prefix in zip((self.near, self.far), PREFIXES, strict=True):
             node.run("ip", "addr", "add", prefix.replace(".0.0/", ".0.1/"), "dev", "lo")
         self.flooder = {kind: self._attach(net, 0, network, "f1") for kind, network in _NETWORKS.items()}
+        for kind, network in _NETWORKS.items():
+            self._attach(net, 1, network, "f2")
+            self._speak(kind)
         self._pairs = iter(range(1, 65_000))
         wait_until(lambda: self.first_packet() is not None, "the quiet network's endpoints speak", 30)
+
+    def _speak(self, kind: str) -> None:
+        """The endpoint that floods has honest company too: its dSwitch holds entries that each packet is compared with."""
+        speaks = self.flooder[kind].ping
+        wait_until(lambda: speaks(f"{SUBNET}.2").received == 1, f"{_NETWORKS[kind]} speaks", 20)
 
     def first_packet(self) -> float | None:
         """Milliseconds of a round trip between two addresses that have never spoken; None where it was lost."""
@@ -94,6 +102,7 @@ class Scene:
     def flooded_turn(self, kind: str, packets: int, rate: int, seconds: float) -> Turn:
         """First packets under the flood."""
         server, flooder = self.servers[0], self.flooder[kind]
+        self._speak(kind)
         asked, busy = self.asked(flooder), _cpu_seconds(server.vswitchd_id)
         with self.flood(kind, rate, seconds) as process:
             quiet = self.turn(packets)
@@ -152,8 +161,10 @@ def _quiet() -> dict[str, Any]:
 
 
 def _noisy(service: str) -> dict[str, Any]:
-    flooder = {"name": "f1", "domain": "all", "macs": [MACS[0]], "ips": [f"{SUBNET}.1"]}
-    return {**_network(f"noisy-{service}", service), "endpoints": [flooder]}
+    endpoints = [
+        {"name": f"f{n + 1}", "domain": "all", "macs": [MACS[n]], "ips": [f"{SUBNET}.{n + 1}"]} for n in (0, 1)
+    ]
+    return {**_network(f"noisy-{service}", service), "endpoints": endpoints}
 
 
 def _network(name: str, service: str) -> dict[str, Any]:
