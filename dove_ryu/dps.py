@@ -48,7 +48,7 @@ FEATURES: tuple[Feature, ...] = (
 )
 
 
-class Refusal(enum.Enum):
+class Refused(enum.Enum):
     """Why a packet that came up is not answered (X3)."""
 
     NETWORK_RATE = "network-rate"
@@ -85,7 +85,7 @@ class Dps:
     def __init__(self, features: Iterable[Feature] = FEATURES) -> None:
         self.world = World()
         self.requests: Counter[Outcome] = Counter()
-        self.refused: Counter[Refusal] = Counter()
+        self.refused: Counter[Refused] = Counter()
         self.invalidations = 0
         self.refreshed = 0
         self.observations: dict[int, Observation] = {}
@@ -178,7 +178,7 @@ class Dps:
         """The answer to a packet that came up from a dSwitch."""
         tables = self.world.network_of_vni(packet_in.read(VNI))
         if tables is None or len(packet_in.data) < packet.ETHERNET_HEADER:
-            self.refused[Refusal.UNKNOWN_NETWORK if tables is None else Refusal.UNREADABLE] += 1
+            self.refused[Refused.UNKNOWN_NETWORK if tables is None else Refused.UNREADABLE] += 1
             return Answer()
         destination = destination_of(packet_in)
         if destination is not None:

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass
 
-from dove_ryu.dps import Dps, Refusal, destination_of, resumption
+from dove_ryu.dps import Dps, Refused, destination_of, resumption
 from dove_ryu.features import NEGATIVE_TTL, Answer
 from dove_ryu.openflow.fields import SOURCE_DOMAIN, VNI, Cookie, Kind
 from dove_ryu.openflow.flow import Flow, PacketIn
@@ -44,28 +44,31 @@ class Share:
 
 
 class Buckets:
-    """A token bucket for each of many; one that nobody has used for long is full, and is forgotten."""
+    """A token bucket for each of many; one that nobody has used for long is full, and is forgotten.
+
+    :ivar share: what each allows, from now on.
+    """
 
     def __init__(self, share: Share) -> None:
-        self._share = share
+        self.share = share
         self._levels: dict[Hashable, tuple[float, float]] = {}
 
     def take(self, whose: Hashable, now: float) -> bool:
         """Take a token; whether there was one."""
-        if not self._share.rate:
+        if not self.share.rate:
             return True
         level = self._level(whose, now)
         if level < 1:
             return False
         if len(self._levels) >= MOST_REMEMBERED:
-            full = self._share.burst
+            full = self.share.burst
             self._levels = {key: at for key, at in self._levels.items() if self._level(key, now) < full}
         self._levels[whose] = level - 1, now
         return True
 
     def _level(self, whose: Hashable, now: float) -> float:
-        level, at = self._levels.get(whose, (float(self._share.burst), now))
-        return min(self._share.burst, level + (now - at) * self._share.rate)
+        level, at = self._levels.get(whose, (float(self.share.burst), now))
+        return min(self.share.burst, level + (now - at) * self.share.rate)
 
 
 class Memory:
@@ -99,11 +102,20 @@ class Memory:
 class Admission:
     """Stands before the DPS, on its thread: who may ask now, and what need not be asked."""
 
-    def __init__(self, dps: Dps, share: Share = Share()) -> None:
+    def __init__(self, dps: Dps) -> None:
         self._dps = dps
-        self._buckets = Buckets(share)
+        self._buckets = Buckets(Share())
         self._on_the_way = Memory(ON_THE_WAY)
         self._unknown = Memory(NEGATIVE_TTL)
+
+    @property
+    def share(self) -> Share:
+        """What each network may ask."""
+        return self._buckets.share
+
+    @share.setter
+    def share(self, share: Share) -> None:
+        self._buckets.share = share
 
     def answer(self, dpid: int, packet_in: PacketIn, now: float) -> Answer:
         """The answer to a packet that came up from a dSwitch; an empty one where it is refused."""
@@ -112,7 +124,7 @@ class Admission:
         if destination is not None and self._on_the_way.holds(asked, now):
             return Answer(packets=(packet_in.resume(resumption(packet_in)),))
         if not self._buckets.take(vni, now):
-            self._dps.refused[Refusal.NETWORK_RATE] += 1
+            self._dps.refused[Refused.NETWORK_RATE] += 1
             return Answer()
         answer = self._dps.packet_in(dpid, packet_in)
         if destination is None or not answer.flows:

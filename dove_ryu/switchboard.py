@@ -17,7 +17,7 @@ from typing import Protocol
 
 from dove_ryu.audits import Audits
 from dove_ryu.consequences import Effects
-from dove_ryu.dps import Dps, Observation, Refusal
+from dove_ryu.dps import Dps, Observation, Refused
 from dove_ryu.fairness import Admission
 from dove_ryu.features import Answer
 from dove_ryu.model.entities import Learned, Location, dpid_text
@@ -72,6 +72,7 @@ class Connection:
 class Switchboard:
     """The links by datapath id.  It lives on the DPS's thread.
 
+    :ivar admission: who may ask the DPS now.
     :ivar audits: those under way.
     :ivar listener: is told what is to be recorded.
     :ivar later: how to be remembered of what a dSwitch has to confirm in time.
@@ -84,7 +85,7 @@ class Switchboard:
         self.listener: Listener | None = None
         self.later: Later | None = None
         self._dps = dps
-        self._admission = Admission(dps)
+        self.admission = Admission(dps)
         self.sent: Counter[int] = Counter()
         self.requests: Counter[int] = Counter()
         self.revision = 0
@@ -99,7 +100,7 @@ class Switchboard:
         :param revision: of the store, which they follow.
         """
         self.revision = self.revision if revision is None else revision
-        self._admission.forget()
+        self.admission.forget()
         for dpid, changes in effects.items():
             link = self._links.get(dpid)
             if link is not None:
@@ -245,12 +246,12 @@ class Switchboard:
         self.requests[link.dpid] += len(messages)
         for message in messages:
             try:
-                answers.append(self._admission.answer(link.dpid, codec.read_packet_in(message), now))
+                answers.append(self.admission.answer(link.dpid, codec.read_packet_in(message), now))
             except codec.UnknownOnWire as error:
-                self._dps.refused[Refusal.UNREADABLE] += 1
+                self._dps.refused[Refused.UNREADABLE] += 1
                 LOG.warning("dSwitch %s: %s", dpid_text(link.dpid), error)
             except Exception:  # one packet that we trip over must not cost the others their answers
-                self._dps.refused[Refusal.FAILED] += 1
+                self._dps.refused[Refused.FAILED] += 1
                 LOG.exception("dSwitch %s: a policy request is not answered", dpid_text(link.dpid))
         link.answer((answer.flows, answer.packets) for answer in answers if answer.learned is None)
         for answer in answers:

@@ -24,9 +24,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "mininet"))  # the emulation is the repository's, not ours
 
-from emulation import DpsNode, Emulation, Endpoint, Hypervisor, ended_by_signals, wait_until  # noqa: E402
+from emulation import DpsNode, Emulation, Endpoint, ended_by_signals, wait_until
 
-from dove_ryu.openflow.pipeline import port_meter  # noqa: E402
+from dove_ryu.openflow.pipeline import port_meter
 
 GOAL = 2.0
 """How many times as long a first packet may take under the flood, at the median."""
@@ -215,7 +215,9 @@ def measure(scene: Scene, kind: str, rounds: int, packets: int, rate: int, secon
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="What a flood of one endpoint does to another network's first packets.")
+    parser = argparse.ArgumentParser(
+        description="What a flood of one endpoint does to another network's first packets."
+    )
     parser.add_argument("--kind", choices=("mac", "ip"), action="append", help="which flood (both)")
     parser.add_argument("--rounds", type=int, default=6, help="turns without and with the flood (6)")
     parser.add_argument("--packets", type=int, default=40, help="first packets of each turn (40)")

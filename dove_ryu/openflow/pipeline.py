@@ -81,6 +81,7 @@ def port_meter(port: int) -> int:
     """The number of the meter of the endpoint at a port: what it may ask the DPS, whatever the kind (X3)."""
     return _FIRST_PORT_METER + port
 
+
 Names = Iterable[Field | Bits]
 
 

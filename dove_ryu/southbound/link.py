@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import itertools
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from dove_ryu.openflow.fields import APPLICATION, APPLICATION_MASK
 from dove_ryu.openflow.flow import Flow, FlowChange, PacketOut
@@ -43,7 +43,10 @@ class Link:
     :ivar meters: those of the dSwitch.
     """
 
-    def __init__(self, wire: Wire, allowance: Allowance = Allowance()) -> None:
+    allowance: ClassVar[Allowance] = Allowance()
+    """What each endpoint may ask the DPS."""
+
+    def __init__(self, wire: Wire) -> None:
         self.dpid = wire.id
         self.peer = str(wire.address[0])
         self.session = Session()
@@ -52,7 +55,7 @@ class Link:
         self.answered = 0
         self._xids = itertools.count(APPLICATION << 24)
         self._flows: list[Flow] = []
-        self.meters = Meters(allowance)
+        self.meters = Meters(self.allowance)
         self._awaited = {Part.FLOWS, Part.METERS}
         self._confirmation: int | None = None
         self._unconfirmed: dict[int, int] = {}

@@ -290,6 +290,7 @@ class Delivery:
 class Fabric:
     """Some dSwitches, joined by tunnels and served by one DPS.
 
+    :ivar ask: takes what comes up from a dSwitch.
     :ivar questions: how often the DPS was asked.
     :ivar lessons: what packets taught, for a store that is not here.
     :ivar arrivals: endpoints that have spoken where a live migration was taking them.
@@ -298,6 +299,7 @@ class Fabric:
 
     def __init__(self, dps: Dps, now: int = 0) -> None:
         self.dps = dps
+        self.ask = dps.packet_in
         self.switches: dict[int, Switch] = {}
         self.questions = 0
         self.lessons: list[Learned] = []
@@ -376,7 +378,7 @@ class Fabric:
 
     def _ask(self, switch: Switch, question: PacketIn, held: list[PacketIn], tunnels: int) -> Iterator[Delivery]:
         self.questions += 1
-        answer = self.dps.packet_in(switch.dpid, question)
+        answer = self.ask(switch.dpid, question)
         self.carry_out({switch.dpid: list(answer.flows)})
         for dpid, changes in answer.elsewhere:
             self.carry_out({dpid: list(changes)})

@@ -39,8 +39,8 @@ REQUEST = PacketIn(0, NEIGHBOUR.number, {}, b"")
 def test_what_is_not_answered_is_asked_and_what_is_announced_ends_here() -> None:
     assert lines(FEATURE.dswitch_flows(world_of(), HERE)) == golden(
         """
-        MISS:3/0, table=NEIGHBOUR, priority=10,arp,arp_op=1 actions=CONTROLLER:65535
-        MISS:3/0, table=NEIGHBOUR, priority=10,icmp6,icmp_type=135 actions=CONTROLLER:65535
+        MISS:3/0, table=NEIGHBOUR, priority=10,arp,arp_op=1 actions=resubmit(,LIMIT),controller(meter_id=4)
+        MISS:3/0, table=NEIGHBOUR, priority=10,icmp6,icmp_type=135 actions=resubmit(,LIMIT),controller(meter_id=4)
         BASE:0/0, table=NEIGHBOUR, priority=300,arp,arp_op=2 actions=drop
         BASE:0/0, table=NEIGHBOUR, priority=300,icmp6,icmp_type=136 actions=drop
         BASE:0/0, table=NEIGHBOUR, priority=300,icmp6,ipv6_src=::,icmp_type=135 actions=drop
