@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from dove_ryu.consequences import Effects
 from dove_ryu.dps import Dps
+from dove_ryu.fairness import Admission
 from dove_ryu.features import TUNNEL_PORTS
 from dove_ryu.model.entities import Learned, Location
 from dove_ryu.model.world import Change
@@ -290,7 +291,7 @@ class Delivery:
 class Fabric:
     """Some dSwitches, joined by tunnels and served by one DPS.
 
-    :ivar ask: takes what comes up from a dSwitch.
+    :ivar admission: stands before the DPS, where it does; its clock is the fabric's.
     :ivar questions: how often the DPS was asked.
     :ivar lessons: what packets taught, for a store that is not here.
     :ivar arrivals: endpoints that have spoken where a live migration was taking them.
@@ -299,7 +300,7 @@ class Fabric:
 
     def __init__(self, dps: Dps, now: int = 0) -> None:
         self.dps = dps
-        self.ask = dps.packet_in
+        self.admission: Admission | None = None
         self.switches: dict[int, Switch] = {}
         self.questions = 0
         self.lessons: list[Learned] = []
@@ -378,7 +379,10 @@ class Fabric:
 
     def _ask(self, switch: Switch, question: PacketIn, held: list[PacketIn], tunnels: int) -> Iterator[Delivery]:
         self.questions += 1
-        answer = self.ask(switch.dpid, question)
+        if self.admission is None:
+            answer = self.dps.packet_in(switch.dpid, question)
+        else:
+            answer = self.admission.answer(switch.dpid, question, self.now)
         self.carry_out({switch.dpid: list(answer.flows)})
         for dpid, changes in answer.elsewhere:
             self.carry_out({dpid: list(changes)})

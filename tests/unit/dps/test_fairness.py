@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 from dove_ryu.dps import Dps, Refused
 from dove_ryu.fairness import MOST_REMEMBERED, ON_THE_WAY, Admission, Buckets, Memory, Share
 from dove_ryu.features import NEGATIVE_TTL, Answer
-from dove_ryu.model.entities import DSwitch, Encapsulation, Endpoint, Entity, Location, Policy, PolicyDomain, VirtualNetwork
+from dove_ryu.model.entities import (
+    DSwitch,
+    Encapsulation,
+    Endpoint,
+    Entity,
+    Location,
+    Policy,
+    PolicyDomain,
+    VirtualNetwork,
+)
 from dove_ryu.model.world import Change
 from dove_ryu.openflow import oxm
 from dove_ryu.openflow.fields import SOURCE_DOMAIN, SOURCE_ENDPOINT, VNI, Cookie, Kind
@@ -184,8 +193,7 @@ def test_a_memory_is_bounded_in_time_and_number() -> None:
 def test_every_packet_between_endpoints_arrives_as_without_it(dps: Dps) -> None:
     fabric = Fabric(dps)
     fabric.connect(1, PORTS)
-    admission = Admission(dps)
-    fabric.ask = lambda dpid, packet_in: admission.answer(dpid, packet_in, fabric.now)
+    fabric.admission = Admission(dps)
     ping = Ping("n", "a", A.macs[0], A.ips[0], B.macs[0], B.ips[0])
     for _ in range(3):
         (arrived,) = fabric.send(1, "p1", frame(ping))
