@@ -74,14 +74,14 @@ class Scene:
         self.near, self.far = (self._attach(net, n, "quiet", f"q{n + 1}") for n in (0, 1))
         for node, prefix in zip((self.near, self.far), PREFIXES, strict=True):
             node.run("ip", "addr", "add", prefix.replace(".0.0/", ".0.1/"), "dev", "lo")
-        self.flooder = {kind: self._attach(net, 0, network, "f1") for kind, network in _NETWORKS.items()}
-        for kind, network in _NETWORKS.items():
+        nodes = {network: self._attach(net, 0, network, "f1") for network in ("noisy-l2", "noisy-l3")}
+        self.flooder = {kind: nodes[network] for kind, network in _NETWORKS.items()}
+        for network in nodes:
             self._attach(net, 1, network, "f2")
-            self._speak(kind)
         self._pairs = iter(range(1, 65_000))
         wait_until(lambda: self.first_packet() is not None, "the quiet network's endpoints speak", 30)
 
-    def _speak(self, kind: str) -> None:
+    def speak(self, kind: str) -> None:
         """The endpoint that floods has honest company too: its dSwitch holds entries that each packet is compared with."""
         speaks = self.flooder[kind].ping
         wait_until(lambda: speaks(f"{SUBNET}.2").received == 1, f"{_NETWORKS[kind]} speaks", 20)
@@ -102,7 +102,7 @@ class Scene:
     def flooded_turn(self, kind: str, packets: int, rate: int, seconds: float) -> Turn:
         """First packets under the flood."""
         server, flooder = self.servers[0], self.flooder[kind]
-        self._speak(kind)
+        self.speak(kind)
         asked, busy = self.asked(flooder), _cpu_seconds(server.vswitchd_id)
         with self.flood(kind, rate, seconds) as process:
             quiet = self.turn(packets)
@@ -149,7 +149,7 @@ class Scene:
         return node
 
 
-_NETWORKS = {"mac": "noisy-l2", "ip": "noisy-l3"}
+_NETWORKS = {"mac": "noisy-l2", "ip": "noisy-l3", "arp": "noisy-l2"}
 
 
 def _quiet() -> dict[str, Any]:
@@ -218,7 +218,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description="What a flood of one endpoint does to another network's first packets."
     )
-    parser.add_argument("--kind", choices=("mac", "ip"), action="append", help="which flood (both)")
+    parser.add_argument("--kind", choices=tuple(_NETWORKS), action="append", help="which flood (all)")
     parser.add_argument("--rounds", type=int, default=6, help="turns without and with the flood (6)")
     parser.add_argument("--packets", type=int, default=40, help="first packets of each turn (40)")
     parser.add_argument("--rate", type=int, default=50_000, help="packets a second of the flood (50000)")
@@ -228,7 +228,7 @@ def main() -> int:
     result: dict[str, Any] = {"goal": GOAL, "rate": args.rate, "kinds": {}}
     with ended_by_signals(), Emulation() as net:
         scene = Scene(net)
-        for kind in args.kind or ("mac", "ip"):
+        for kind in args.kind or _NETWORKS:
             turns = measure(scene, kind, args.rounds, args.packets, args.rate, args.seconds)
             ratio = statistics.median(ratios(turns))
             result["kinds"][kind] = {"ratio": round(ratio, 2), "met": ratio < GOAL, "turns": list(map(asdict, turns))}
