@@ -16,7 +16,7 @@ from dove_ryu.northbound.rest import application
 from dove_ryu.northbound.server import RestServer
 from dove_ryu.openflow.fields import APPLICATION
 from dove_ryu.service import Service
-from dove_ryu.southbound import framework
+from dove_ryu.southbound import framework, lane_form
 from dove_ryu.southbound.datapath import Datapath, serve_connection
 from dove_ryu.southbound.link import Link
 from dove_ryu.southbound.meters import Allowance
@@ -37,9 +37,9 @@ class DoveApp(framework.RyuApp):
         self._settings = settings = config.settings(framework.CONF)
         try:
             self._store = open_store(settings.store)
-            self._service = Service(self._store)
+            self._service = Service(self._store, lane_form.load(settings.lane))
             self._service.start()
-        except StoreError as error:
+        except (StoreError, lane_form.NotCompiled) as error:
             raise config.StartupError(str(error)) from None
         self._switches = self._service.switches
         self._switches.admission.share = Share(settings.network_rate, settings.network_burst)

@@ -25,6 +25,8 @@ from typing import Any
 
 from oslo_config import cfg
 
+from dove_ryu.southbound import lane_form
+
 PROGRAM = "ryu-manager"
 DEFAULT_APPLICATION = "dove_ryu.app"
 CONFIG_FILE = "/etc/dove/dove.conf"
@@ -113,6 +115,7 @@ class Settings:
     network_burst: int = 4000
     ovsdb: bool = True
     ovsdb_port: int = 6640
+    lane: str = "auto"
     log_levels: tuple[tuple[str, str], ...] = ()
     stop_timeout: float = 1.5
 
@@ -150,6 +153,12 @@ _OURS = [
     ),
     cfg.PortOpt(
         "ovsdb-port", default=6640, help="OVSDB port of a dSwitch that is registered without one (default: 6640)"
+    ),
+    cfg.StrOpt(
+        "lane",
+        default="auto",
+        choices=lane_form.FORMS,
+        help="form of the fast lane: compiled, python, or auto: the compiled one where it was built (default: auto)",
     ),
     cfg.ListOpt(
         "log-levels",
@@ -315,6 +324,7 @@ def settings(conf: cfg.ConfigOpts) -> Settings:
         network_burst=dove.network_burst,
         ovsdb=dove.ovsdb,
         ovsdb_port=dove.ovsdb_port,
+        lane=dove.lane,
         log_levels=tuple(_log_level(item) for item in dove.log_levels),
         stop_timeout=dove.stop_timeout,
     )

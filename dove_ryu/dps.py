@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import enum
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from dove_ryu.audit import Finding, audit
@@ -80,6 +80,7 @@ class Dps:
     :ivar refused: packets that came up and were not answered, by the reason.
     :ivar invalidations: location invalidations heard (F19).
     :ivar refreshed: cached flows in use whose time was up (F21).
+    :ivar witness: is told each fact before its consequences come out.
     """
 
     def __init__(self, features: Iterable[Feature] = FEATURES) -> None:
@@ -88,6 +89,7 @@ class Dps:
         self.refused: Counter[Refused] = Counter()
         self.invalidations = 0
         self.refreshed = 0
+        self.witness: Callable[[Fact], None] = lambda _: None
         self.observations: dict[int, Observation] = {}
         self._features = tuple(features)
         self._standing = StandingFlows(self.world, self._features)
@@ -169,6 +171,7 @@ class Dps:
                 # To declare what was learned changes no address, and so no fact, but ends the learning.
                 work.renew(tables.locations[change.name].dpids, tables.name)
             for fact in self.world.apply(change):
+                self.witness(fact)
                 work.touch(fact, tables or self.world.tables.get(change.network), hosts)
         for dpid, tombstones in work.tombstones.items():
             self._note_tombstones(dpid, tombstones)
@@ -180,7 +183,7 @@ class Dps:
         if tables is None or len(packet_in.data) < packet.ETHERNET_HEADER:
             self.refused[Refused.UNKNOWN_NETWORK if tables is None else Refused.UNREADABLE] += 1
             return Answer()
-        destination = destination_of(packet_in)
+        destination = asked_for(packet_in)
         if destination is not None:
             return self._reply(dpid, tables, packet_in, destination)
         for feature in self._features:
@@ -293,7 +296,7 @@ def resumption(packet_in: PacketIn) -> int:
     return LOCATION.number if packet_in.table == POLICY.number else packet_in.table
 
 
-def destination_of(packet_in: PacketIn) -> str | None:
+def asked_for(packet_in: PacketIn) -> str | None:
     """The address that a policy request asks for; None where the packet is no policy request."""
     if packet_in.table == NEIGHBOUR.number:
         return packet.neighbour_target(packet_in.data)

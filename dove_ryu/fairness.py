@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass
 
-from dove_ryu.dps import Dps, Refused, destination_of, resumption
+from dove_ryu.dps import Dps, Refused, asked_for, resumption
 from dove_ryu.features import NEGATIVE_TTL, Answer
 from dove_ryu.openflow.fields import SOURCE_DOMAIN, VNI, Cookie, Kind
 from dove_ryu.openflow.flow import Flow, PacketIn
@@ -119,7 +119,7 @@ class Admission:
 
     def answer(self, dpid: int, packet_in: PacketIn, now: float) -> Answer:
         """The answer to a packet that came up from a dSwitch; an empty one where it is refused."""
-        vni, destination = packet_in.read(VNI), destination_of(packet_in)
+        vni, destination = packet_in.read(VNI), asked_for(packet_in)
         asked = (dpid, packet_in.table, vni, packet_in.read(SOURCE_DOMAIN), destination)
         if destination is not None and self._on_the_way.holds(asked, now):
             return Answer(packets=(packet_in.resume(resumption(packet_in)),))

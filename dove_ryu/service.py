@@ -10,6 +10,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from types import ModuleType
 from typing import TypeVar
 
 import dove_ryu
@@ -19,6 +20,7 @@ from dove_ryu.dps import Dps
 from dove_ryu.model.documents import ROOT, BadDocument, change_of
 from dove_ryu.model.entities import DSwitch, dpid_text
 from dove_ryu.model.world import Change
+from dove_ryu.southbound import lane_form
 from dove_ryu.store import Commit, Compacted, Store, StoreError
 from dove_ryu.switchboard import Connection, Switchboard
 
@@ -36,14 +38,15 @@ class Service:
 
     version = dove_ryu.__version__
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, lane: ModuleType | None = None) -> None:
+        """:param lane: the form of the fast lane; None for the one that is there."""
         self.store = store
         self.started = datetime.now(UTC)
         self.ready = False
         self.revision = 0
         self._dps = Dps()
         self._control = Control()
-        self.switches = Switchboard(self._dps)
+        self.switches = Switchboard(self._dps, lane or lane_form.load())
         self.switches.later = self._control.later
         self._arrived = threading.Condition()
         self._watching = threading.Thread(target=self._watch, name="dps-watch", daemon=True)

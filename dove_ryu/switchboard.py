@@ -13,17 +13,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
+from types import ModuleType
 from typing import Protocol
 
 from dove_ryu.audits import Audits
 from dove_ryu.consequences import Effects
-from dove_ryu.dps import Dps, Observation, Refused
+from dove_ryu.dps import Dps, Observation, Refused, asked_for
 from dove_ryu.fairness import Admission
 from dove_ryu.features import Answer
+from dove_ryu.lane_tables import LaneTables
 from dove_ryu.model.entities import Learned, Location, dpid_text
 from dove_ryu.openflow.fields import APPLICATION, APPLICATION_MASK, Cookie, Kind
-from dove_ryu.openflow.flow import Flow, FlowChange, FlowDelete
-from dove_ryu.southbound import codec
+from dove_ryu.openflow.flow import Flow, FlowChange, FlowDelete, PacketIn
+from dove_ryu.southbound import codec, lane
 from dove_ryu.southbound.link import Link
 
 LOG = logging.getLogger(__name__)
@@ -31,6 +33,9 @@ LOG = logging.getLogger(__name__)
 
 PATIENCE = 0.3
 """Seconds that a dSwitch may take to confirm that it tells others of an endpoint that has left it."""
+
+BREATH = 0.001
+"""Seconds in which others have their turn while the lane's tables are filled."""
 
 Later = Callable[[float, Callable[[], object]], None]
 """Lets something happen on the DPS's thread after some seconds."""
@@ -72,8 +77,10 @@ class Connection:
 class Switchboard:
     """The links by datapath id.  It lives on the DPS's thread.
 
+    :param form: of the fast lane (:mod:`dove_ryu.southbound.lane`).
     :ivar admission: who may ask the DPS now.
     :ivar audits: those under way.
+    :ivar lanes: what the fast lane knows.
     :ivar listener: is told what is to be recorded.
     :ivar later: how to be remembered of what a dSwitch has to confirm in time.
     :ivar sent: flow changes that followed a change of the world, by datapath id.
@@ -81,11 +88,13 @@ class Switchboard:
     :ivar revision: of the store, that the world is at.
     """
 
-    def __init__(self, dps: Dps) -> None:
+    def __init__(self, dps: Dps, form: ModuleType = lane) -> None:
         self.listener: Listener | None = None
         self.later: Later | None = None
         self._dps = dps
         self.admission = Admission(dps)
+        self.lanes = LaneTables(dps.world, form)
+        dps.witness = self.lanes.hear
         self.sent: Counter[int] = Counter()
         self.requests: Counter[int] = Counter()
         self.revision = 0
@@ -93,6 +102,7 @@ class Switchboard:
         self._links: dict[int, Link] = {}
         self._since: dict[int, datetime] = {}
         self._confirmed: dict[int, int] = {}
+        self._filling = False
 
     def carry_out(self, effects: Effects, revision: int | None = None) -> None:
         """Send flow changes to whom they concern, and count them.
@@ -121,7 +131,20 @@ class Switchboard:
 
     def connections(self) -> dict[int, Connection]:
         """How it stands with every dSwitch that has ever connected."""
+        self._count()
         return {dpid: self._connection(dpid) for dpid in self._since}
+
+    def _close(self, link: Link) -> None:
+        """A dSwitch's requests are no longer answered over this link."""
+        link.open(None)
+        self._count()
+        self.lanes.close(link.dpid)
+
+    def _count(self) -> None:
+        """Add what the lane has answered to what is counted."""
+        for dpid, outcome, number in self.lanes.count():
+            self._dps.requests[outcome] += number
+            self.requests[dpid] += number
 
     def _connection(self, dpid: int) -> Connection:
         link, confirmed = self._links.get(dpid), self._confirmed_by(dpid)
@@ -157,6 +180,7 @@ class Switchboard:
         if link.dpid in self._links:
             LOG.warning("dSwitch %s connects anew from %s", dpid_text(link.dpid), link.peer)
             self._end_of(link.dpid)
+            self._close(self._links[link.dpid])
             self.carry_out(self._dps.lose(link.dpid))  # it may have lost its flows with its connection
         self.audits.end(link.dpid)
         self._links[link.dpid] = link
@@ -188,7 +212,9 @@ class Switchboard:
     def hear_ports(self, link: Link, ports: dict[str, int]) -> None:
         """A dSwitch's ports are now *ports*, numbers by name."""
         if self._links.get(link.dpid) is link:
-            self.carry_out(self._dps.show_ports(link.dpid, ports))
+            effects = self._dps.show_ports(link.dpid, ports)
+            self.lanes.forget_ways(link.dpid)
+            self.carry_out(effects)
 
     def lose(self, link: Link) -> None:
         """A dSwitch's connection is gone."""
@@ -196,6 +222,7 @@ class Switchboard:
         if present:
             self._end_of(link.dpid)
             self.audits.end(link.dpid)
+            self._close(link)
         link.lose()
         if present:
             del self._links[link.dpid]
@@ -231,6 +258,7 @@ class Switchboard:
 
     def _hear_barrier(self, link: Link, xid: int) -> None:
         if link.hear_barrier(xid):
+            link.open(self.lanes.open(link.dpid))
             self.observe(link.dpid, openflow=link.session.state.value)
             LOG.info("dSwitch %s is live", dpid_text(link.dpid))
 
@@ -246,7 +274,11 @@ class Switchboard:
         self.requests[link.dpid] += len(messages)
         for message in messages:
             try:
-                answers.append(self.admission.answer(link.dpid, codec.read_packet_in(message), now))
+                packet_in = codec.read_packet_in(message)
+                answer = self.admission.answer(link.dpid, packet_in, now)
+                answers.append(answer)
+                if answer.flows:
+                    self._teach(link.dpid, packet_in)
             except codec.UnknownOnWire as error:
                 self._dps.refused[Refused.UNREADABLE] += 1
                 LOG.warning("dSwitch %s: %s", dpid_text(link.dpid), error)
@@ -258,6 +290,22 @@ class Switchboard:
             self.carry_out({dpid: list(flows) for dpid, flows in answer.elsewhere})
             if self.listener is not None:
                 _tell(self.listener, link, answer)
+
+    def _teach(self, dpid: int, packet_in: PacketIn) -> None:
+        """Let the lane answer for itself the next time."""
+        destination = asked_for(packet_in)
+        if destination is not None:
+            self.lanes.learn(dpid, packet_in, destination)
+            self._fill()
+
+    def _fill(self) -> None:
+        if self.lanes.fill() and self.later is not None and not self._filling:
+            self._filling = True
+            self.later(BREATH, self._fill_on)
+
+    def _fill_on(self) -> None:
+        self._filling = False
+        self._fill()
 
 
 def _tell(listener: Listener, link: Link, answer: Answer) -> None:

@@ -31,7 +31,7 @@ class PolicyCache(Feature):
         source = request.tables.domain_of_number(request.source_domain)
         destination = None if endpoint is None else request.tables.domains.get(endpoint.domain)
         if source is not None and destination is not None:
-            yield _entry(request.tables, source, destination)
+            yield entry(request.tables, source, destination)
 
     def recall(self, world: World, dpid: int, tables: NetworkTables, installed: Flow) -> Flow | None:
         """The entry for the same pair today."""
@@ -39,7 +39,7 @@ class PolicyCache(Feature):
             return None
         source = tables.domain_of_number(installed.match.value(SOURCE_DOMAIN) or 0)
         destination = tables.domain_of_number(installed.match.value(DESTINATION_DOMAIN) or 0)
-        return None if source is None or destination is None else _entry(tables, source, destination)
+        return None if source is None or destination is None else entry(tables, source, destination)
 
     def stale(self, tables: NetworkTables, fact: Fact) -> Iterable[FlowDelete]:
         """Entries of a policy that changed or whose action did, and of its pair when it is the first to govern it."""
@@ -78,7 +78,7 @@ def _forget_pair(tables: NetworkTables, policy: Policy) -> Iterator[FlowDelete]:
         yield FlowDelete(CACHED_COOKIE, CACHED_MASK, POLICY.number, match(terms))
 
 
-def _entry(tables: NetworkTables, source: PolicyDomain, destination: PolicyDomain) -> Flow:
+def entry(tables: NetworkTables, source: PolicyDomain, destination: PolicyDomain) -> Flow:
     """What a dSwitch caches about a pair of domains."""
     assert tables.network is not None
     policy = tables.policy(source.name, destination.name)

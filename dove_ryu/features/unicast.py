@@ -128,32 +128,45 @@ def _entry(world: World, dpid: int, tables: NetworkTables, address: str, ttl: in
     endpoint = tables.owner(address)
     domain = None if endpoint is None else tables.domains.get(endpoint.domain)
     location = None if endpoint is None else tables.locations.get(endpoint.name)
-    way = None if location is None else _way(world, dpid, location)
-    if endpoint is None or domain is None or location is None or way is None or not endpoint.macs:
+    found = None if location is None else way(world, dpid, location)
+    if endpoint is None or domain is None or location is None or found is None or not endpoint.macs:
         return _nowhere(tables, address)
-    actions = [put(DESTINATION_DOMAIN, domain.number), put(DESTINATION_ENDPOINT, endpoint.number), *way]
-    if not is_mac(address):
-        actions.append(put(oxm.ETH_DST, endpoint.macs[0]))
+    assert tables.network is not None
     cookie = Cookie(Kind.LOCATION, endpoint.number, location.tracking)
-    return LOCATION.flow(100, _terms(tables, address), [*actions, goto(POLICY)], cookie, ttl, IDLE_TIMEOUT)
+    return leading(tables.network.vni, address, cookie, domain.number, endpoint.macs[0], found, ttl)
+
+
+def leading(vni: int, address: str, cookie: Cookie, domain: int, mac: str, way: Iterable[Action], ttl: int = 0) -> Flow:
+    """The entry about an address that leads there.
+
+    :param cookie: with the endpoint's number, and the tracking number of its location.
+    :param domain: the number of its domain.
+    :param mac: which packets to an IP address are given.
+    :param way: what :func:`way` found.
+    :param ttl: seconds that it may be cached, 0 for until it is invalidated.
+    """
+    actions = [put(DESTINATION_DOMAIN, domain), put(DESTINATION_ENDPOINT, cookie.number), *way]
+    if not is_mac(address):
+        actions.append(put(oxm.ETH_DST, mac))
+    return LOCATION.flow(100, _terms(vni, address), [*actions, goto(POLICY)], cookie, ttl, IDLE_TIMEOUT)
 
 
 def _nowhere(tables: NetworkTables, address: str) -> Flow:
-    return LOCATION.flow(100, _terms(tables, address), [], Cookie(Kind.UNKNOWN), NEGATIVE_TTL)
-
-
-def _terms(tables: NetworkTables, address: str) -> Terms:
     assert tables.network is not None
-    return {VNI: tables.network.vni, BY_ADDRESS: 0 if is_mac(address) else 1, destination_field(address): address}
+    return LOCATION.flow(100, _terms(tables.network.vni, address), [], Cookie(Kind.UNKNOWN), NEGATIVE_TTL)
 
 
-def _way(world: World, dpid: int, location: Location) -> list[Action] | None:
+def _terms(vni: int, address: str) -> Terms:
+    return {VNI: vni, BY_ADDRESS: 0 if is_mac(address) else 1, destination_field(address): address}
+
+
+def way(world: World, dpid: int, location: Location) -> list[Action] | None:
     """How a dSwitch reaches a location: its port, or the tunnel to its dSwitch; None where there is no way."""
     if location.dpid == dpid:
         port = world.port(location, dpid)
         return None if port is None else [put(OUTPUT_PORT, port)]
-    way = tunnel(world, dpid, location.dpid)
-    return None if way is None else [put(OUTPUT_PORT, way[0]), *way[1]]
+    found = tunnel(world, dpid, location.dpid)
+    return None if found is None else [put(OUTPUT_PORT, found[0]), *found[1]]
 
 
 def _copies(world: World, dpid: int, here: Hosted) -> list[Action]:

@@ -90,7 +90,7 @@ class _State(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """The metrics with their values now."""
-        figures, connections = self._service.ask(_figures), self._service.connections()
+        connections, figures = self._service.connections(), self._service.ask(_figures)
         return _metrics(figures, connections, self._service.revision)
 
 

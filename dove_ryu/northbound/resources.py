@@ -202,7 +202,7 @@ class Resources:
 
     def _get_status(self, request: Request, names: Names) -> Response:
         started = self._service.started
-        figures, connections = self._service.ask(_figures), self._service.connections()
+        connections, figures = self._service.connections(), self._service.ask(_figures)
         return as_json(
             {
                 "version": self._service.version,

@@ -34,6 +34,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 from dove_ryu.southbound import framework
+from dove_ryu.southbound.lane import Desk
 
 LOG = logging.getLogger(__name__)
 
@@ -121,6 +122,7 @@ class Datapath(framework.Datapath):
         self._waiting = False  # only then does news need the descriptor
         self._news = False
         self._early: list[bytes] = []
+        self.desk: Desk | None = None
         self._next_echo = time.monotonic() + self.echo_request_interval
 
     # ---- sending: from any thread ----------------------------------------------------------------
@@ -203,7 +205,8 @@ class Datapath(framework.Datapath):
             self.socket.close()
 
     def _receive_loop(self) -> None:
-        buffer = memoryview(bytearray(RECEIVE_BUFFER))
+        received_bytes = bytearray(RECEIVE_BUFFER)
+        buffer = memoryview(received_bytes)
         filled = reads = 0
         while self.state != framework.DEAD_DISPATCHER:
             received = self._receive(buffer[filled:])
@@ -212,7 +215,7 @@ class Datapath(framework.Datapath):
                 self._wait()
                 continue
             filled += received
-            messages, consumed = split(buffer[:filled])
+            messages, consumed = self._answer(received_bytes, filled)
             self._take(messages)
             buffer[: filled - consumed] = buffer[consumed:filled]  # at most one unfinished message
             filled -= consumed
@@ -220,6 +223,27 @@ class Datapath(framework.Datapath):
             reads += 1
             if reads % READS_IN_A_ROW == 0:
                 framework.hub.sleep(0)
+
+    def _answer(self, buffer: bytearray, filled: int) -> tuple[list[bytes], int]:
+        """Answer what the desk can; the other messages, and how many bytes the whole messages take.
+
+        Under the lock, so that what takes an answer back is sent after it.
+        """
+        desk = self.desk
+        if desk is None:
+            return split(memoryview(buffer)[:filled])
+        others: list[bytes] = []
+        with self._lock:
+            try:
+                consumed = desk.take(buffer, filled, others)
+            except ValueError as error:
+                raise HangUp(f"malformed message: {error}") from None
+            if desk.used and not self._failure and not self._ending:
+                if not self._out:
+                    self._moved = time.monotonic()
+                self._out += memoryview(desk.answers)[: desk.used]
+                self._flush()
+        return others, consumed
 
     def _receive(self, buffer: memoryview) -> int:
         """Read what the kernel has; 0 when there is nothing now, or nothing may be read while output is pending."""

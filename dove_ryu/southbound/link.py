@@ -15,6 +15,7 @@ from dove_ryu.openflow.fields import APPLICATION, APPLICATION_MASK
 from dove_ryu.openflow.flow import Flow, FlowChange, PacketOut
 from dove_ryu.openflow.session import Event, Order, Session, State
 from dove_ryu.southbound import codec
+from dove_ryu.southbound.lane import Desk
 from dove_ryu.southbound.meters import Allowance, Meters
 
 
@@ -30,6 +31,8 @@ class Wire(Protocol):
 
     id: int
     address: tuple[Any, ...]
+    desk: Desk | None
+    """Where requests are answered on the connection's own thread, while there is such a desk."""
 
     def write(self, data: bytes) -> bool:
         """Send ready messages; False when the connection is closing."""
@@ -122,8 +125,13 @@ class Link:
         """The store's revision that the dSwitch has confirmed to follow, the world being at *revision*."""
         return min(self._unconfirmed.values(), default=revision + 1) - 1
 
+    def open(self, desk: Desk | None) -> None:
+        """Let the connection's own thread answer what it can; None: nothing any more."""
+        self._wire.desk = desk
+
     def lose(self) -> None:
         """The connection is gone."""
+        self._wire.desk = None
         self.session.take(Event.LOST)
 
     def send(self, changes: Iterable[FlowChange], revision: int | None = None) -> None:

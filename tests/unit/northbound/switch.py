@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dove_ryu.dps import Dps, Observation
 from dove_ryu.service import Service
 from dove_ryu.southbound import codec
+from dove_ryu.southbound.lane import Desk
 from dove_ryu.southbound.link import Link
 
 FLOW_MOD, MULTIPART_REQUEST, MULTIPART_REPLY, BARRIER_REQUEST, BARRIER_REPLY = 14, 18, 19, 20, 21
@@ -35,6 +36,7 @@ class Switch:
 
     def __init__(self, service: Service, dpid: int) -> None:
         self.id = dpid
+        self.desk: Desk | None = None
         self.flows: dict[Key, tuple[tuple[int, ...], bytes]] = {}
         self.deaf = False
         self.most_meters = 1000

@@ -10,6 +10,7 @@ from dove_ryu.openflow.flow import Flow, FlowChange, FlowStrictDelete, Match, Me
 from dove_ryu.openflow.pipeline import LIMIT, METERS, port_meter
 from dove_ryu.openflow.session import OutOfTurn, State
 from dove_ryu.southbound import codec
+from dove_ryu.southbound.lane import Desk
 from dove_ryu.southbound.link import Link
 
 FLOW = Flow(8, 100, Match(), (), int(Cookie(Kind.POLICY, 3, 7)), 300)
@@ -27,6 +28,7 @@ class Paper:
 
     def __init__(self) -> None:
         self.written: list[bytes] = []
+        self.desk: Desk | None = None
 
     def write(self, data: bytes) -> bool:
         self.written.append(data)
