@@ -4,12 +4,8 @@ The dSwitch's meters bound what one endpoint asks.  Many endpoints, of one tenan
 network has a share of the thread that answers: a rate with a burst.  Over it a request is refused, which costs little,
 and the endpoint asks again as it would after any lost packet.
 
-Two kinds of request bring nothing new, and are answered without flows:
-
-* What was answered a moment ago.  Its flows are on their way, in front of whatever goes over the same connection now;
-  the packet only has to follow them.
-* The first question for what nobody has.  A scan asks once for each of a million addresses, and a flow for each would
-  keep a switch busy with its own tables.  Who asks again means it, and the dSwitch then remembers the answer.
+What was answered a moment ago is answered again without flows: these are on their way, in front of whatever goes over
+the same connection now, and the packet only has to follow them.
 
 Nothing here reads a clock.  What is remembered is bounded in time and in number.
 """
@@ -20,9 +16,9 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 
 from dove_ryu.dps import Dps, Refused, asked_for, resumption
-from dove_ryu.features import NEGATIVE_TTL, Answer
-from dove_ryu.openflow.fields import SOURCE_DOMAIN, VNI, Cookie, Kind
-from dove_ryu.openflow.flow import Flow, PacketIn
+from dove_ryu.features import Answer
+from dove_ryu.openflow.fields import SOURCE_DOMAIN, VNI
+from dove_ryu.openflow.flow import PacketIn
 
 ON_THE_WAY = 0.02
 """Seconds for which an answer counts as being on its way.  A packet that comes up later has missed the flows anew."""
@@ -106,7 +102,6 @@ class Admission:
         self._dps = dps
         self._buckets = Buckets(Share())
         self._on_the_way = Memory(ON_THE_WAY)
-        self._unknown = Memory(NEGATIVE_TTL)
 
     @property
     def share(self) -> Share:
@@ -129,17 +124,9 @@ class Admission:
         answer = self._dps.packet_in(dpid, packet_in)
         if destination is None or not answer.flows:
             return answer
-        if all(map(_is_of_nobody, answer.flows)) and not self._unknown.holds(asked, now):
-            self._unknown.note(asked, now)
-            return Answer()
         self._on_the_way.note(asked, now)
         return answer
 
     def forget(self) -> None:
         """Something has changed, and what was answered may be so no more: a packet that comes up asks anew."""
         self._on_the_way.clear()
-
-
-def _is_of_nobody(flow: Flow) -> bool:
-    cookie = Cookie.parse(flow.cookie)
-    return cookie is not None and cookie.kind is Kind.UNKNOWN

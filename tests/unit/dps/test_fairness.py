@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from dove_ryu.dps import Dps, Refused
 from dove_ryu.fairness import MOST_REMEMBERED, ON_THE_WAY, Admission, Buckets, Memory, Share
-from dove_ryu.features import NEGATIVE_TTL, Answer
+from dove_ryu.features import Answer
 from dove_ryu.model.entities import (
     DSwitch,
     Encapsulation,
@@ -148,26 +148,6 @@ def test_what_was_answered_before_a_change_is_asked_anew(admission: Admission) -
     first = admission.answer(1, request(), 0.0)
     admission.forget()
     assert admission.answer(1, request(), 0.0) == first
-
-
-# A scan asks for each address once.
-
-
-@pytest.mark.parametrize("asked", [request(target=NOWHERE_MAC), question(NOWHERE_IP)])
-def test_what_nobody_has_is_remembered_by_who_asks_twice(dps: Dps, admission: Admission, asked: PacketIn) -> None:
-    assert admission.answer(1, asked, 0.0) == Answer()
-    second = admission.answer(1, asked, 1.0)
-    assert {Cookie.parse(flow.cookie) for flow in second.flows} == {Cookie(Kind.UNKNOWN)}
-    assert second.packets
-    assert admission.answer(1, asked, 1.0 + NEGATIVE_TTL) == Answer()
-    assert sum(dps.requests.values()) == 3
-    assert not dps.refused
-
-
-def test_a_scan_leaves_no_flows(admission: Admission) -> None:
-    admission.share = Share(rate=0)
-    scanned = (f"02:00:00:00:{number >> 8:02x}:{number & 255:02x}" for number in range(256, 1256))
-    assert {admission.answer(1, request(target=target), 0.0) for target in scanned} == {Answer()}
 
 
 def test_a_memory_is_bounded_in_time_and_number() -> None:
