@@ -80,7 +80,8 @@ class Neighbour(Feature):
         asked = installed.match.text(oxm.ARP_TPA) or installed.match.text(oxm.ND_TARGET)
         if installed.table != NEIGHBOUR.number or domain is None or asked is None:
             return None
-        return _entry(tables, domain.number, asked, resolve(tables, PolicyRequest(domain.name, asked)))
+        reply = resolve(tables, PolicyRequest(domain.name, asked))
+        return None if reply.endpoint is None else _entry(tables, domain.number, asked, reply)
 
     def stale(self, tables: NetworkTables, fact: Fact) -> Iterable[FlowDelete]:
         """Answers about a changed endpoint's addresses; answers to a domain whose policy changed or can have."""

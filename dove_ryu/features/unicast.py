@@ -91,7 +91,9 @@ class Unicast(Feature):
             asked = next((term for term in installed.match.terms if term.field in _DESTINATIONS), None)
             return installed if asked is not None and still_nobody(tables, asked) else None
         address = next(filter(None, map(installed.match.text, _DESTINATIONS)), None)
-        return None if address is None else _entry(world, dpid, tables, address, installed.hard_timeout)
+        if address is None or tables.owner(address) is None:
+            return None
+        return _entry(world, dpid, tables, address, installed.hard_timeout)
 
     def stale(self, tables: NetworkTables, fact: Fact) -> Iterable[FlowDelete]:
         """Entries about an endpoint that changed or moved, and about addresses that found an owner."""
