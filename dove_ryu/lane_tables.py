@@ -154,15 +154,17 @@ class LaneTables:
         """Make what a sheet says of some addresses true."""
         made: dict[str, Place | None] = {}
         for address in addresses:
+            if "/" in address:
+                continue  # of a prefix each address goes the plain way
             owner = tables.owner(address)
             place = None
-            if owner is not None and "/" not in address and address in (*owner.macs, *owner.ips):
+            if owner is not None and address in (*owner.macs, *owner.ips):
                 if owner.name not in made:
                     made[owner.name] = self._place_of(tables, owner)
                 place = made[owner.name]
             if place is not None:
                 sheet.places[_packed(address)] = place
-            elif "/" not in address:
+            else:
                 sheet.places.pop(_packed(address), None)
 
     def _place_of(self, tables: NetworkTables, endpoint: Endpoint) -> Place | None:

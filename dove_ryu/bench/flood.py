@@ -37,6 +37,9 @@ SUBNET = "192.168.7"
 PREFIXES = ("10.1.0.0/16", "10.2.0.0/16")
 """Each quiet endpoint stands for one, and speaks from another address of it each time."""
 
+KINDS = {"mac": "noisy-l2", "ip": "noisy-l3", "arp": "noisy-l2"}
+"""What a flood makes up, and the network of the endpoint that does it."""
+
 
 @dataclass(frozen=True)
 class Turn:
@@ -75,7 +78,7 @@ class Scene:
         for node, prefix in zip((self.near, self.far), PREFIXES, strict=True):
             node.run("ip", "addr", "add", prefix.replace(".0.0/", ".0.1/"), "dev", "lo")
         nodes = {network: self._attach(net, 0, network, "f1") for network in ("noisy-l2", "noisy-l3")}
-        self.flooder = {kind: nodes[network] for kind, network in _NETWORKS.items()}
+        self.flooder = {kind: nodes[network] for kind, network in KINDS.items()}
         for network in nodes:
             self._attach(net, 1, network, "f2")
         self._pairs = iter(range(1, 65_000))
@@ -84,7 +87,7 @@ class Scene:
     def speak(self, kind: str) -> None:
         """The endpoint that floods has honest company too: its dSwitch holds entries that each packet is compared with."""
         speaks = self.flooder[kind].ping
-        wait_until(lambda: speaks(f"{SUBNET}.2").received == 1, f"{_NETWORKS[kind]} speaks", 20)
+        wait_until(lambda: speaks(f"{SUBNET}.2").received == 1, f"{KINDS[kind]} speaks", 20)
 
     def first_packet(self) -> float | None:
         """Milliseconds of a round trip between two addresses that have never spoken; None where it was lost."""
@@ -147,9 +150,6 @@ class Scene:
         path = f"/v1/networks/{network}/endpoints/{name}"
         wait_until(lambda: self.dps.request("GET", path)[1]["location"] is not None, f"{network}/{name} located", 20)
         return node
-
-
-_NETWORKS = {"mac": "noisy-l2", "ip": "noisy-l3", "arp": "noisy-l2"}
 
 
 def _quiet() -> dict[str, Any]:
@@ -218,7 +218,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description="What a flood of one endpoint does to another network's first packets."
     )
-    parser.add_argument("--kind", choices=tuple(_NETWORKS), action="append", help="which flood (all)")
+    parser.add_argument("--kind", choices=tuple(KINDS), action="append", help="which flood (all)")
     parser.add_argument("--rounds", type=int, default=6, help="turns without and with the flood (6)")
     parser.add_argument("--packets", type=int, default=40, help="first packets of each turn (40)")
     parser.add_argument("--rate", type=int, default=50_000, help="packets a second of the flood (50000)")
@@ -228,7 +228,7 @@ def main() -> int:
     result: dict[str, Any] = {"goal": GOAL, "rate": args.rate, "kinds": {}}
     with ended_by_signals(), Emulation() as net:
         scene = Scene(net)
-        for kind in args.kind or _NETWORKS:
+        for kind in args.kind or KINDS:
             turns = measure(scene, kind, args.rounds, args.packets, args.rate, args.seconds)
             ratio = statistics.median(ratios(turns))
             result["kinds"][kind] = {"ratio": round(ratio, 2), "met": ratio < GOAL, "turns": list(map(asdict, turns))}
