@@ -85,10 +85,12 @@ class Memory:
         """Remember it from now on; what is too old goes, and what is too much."""
         self._noted.pop(what, None)
         self._noted[what] = now
-        for oldest in list(self._noted):
-            if now - self._noted[oldest] < self._seconds and len(self._noted) <= MOST_REMEMBERED:
-                break
-            del self._noted[oldest]
+        while len(self._noted) > MOST_REMEMBERED or now - self._noted[self._oldest] >= self._seconds:
+            del self._noted[self._oldest]
+
+    @property
+    def _oldest(self) -> Hashable:
+        return next(iter(self._noted))
 
     def clear(self) -> None:
         """Forget everything."""
