@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from dove_ryu.dps import Dps
@@ -87,3 +89,30 @@ def test_a_switch_without_meters_is_asked_for_none(ovs: PrivateOvs, metered: boo
         scan(ovs, 0, 20)
         came = [packet for _ in range(5) for packet in switch.packet_ins()]
         assert (len(came) == 20) is not metered
+
+
+@pytest.mark.parametrize(
+    ("asks", "to_another", "needed"),
+    [
+        (icmp_echo((MACS[0], IPS[0]), ("f2:00:00:00:00:01", "10.0.9.1"), 64), "ip,dl_dst=b2:00:00:00:00:02", "dl_dst="),
+        (arp_request(MACS[0], IPS[0], "192.0.2.1"), "arp,arp_op=1,arp_tpa=203.0.113.7", "arp_tpa="),
+    ],
+    ids=["location", "neighbour"],
+)
+def test_who_asks_for_nobody_learns_of_all_the_gap(ovs: PrivateOvs, asks: bytes, to_another: str, needed: str) -> None:
+    """X3: another address of it is not asked for, and Open vSwitch compares as many bits as tell that it is one."""
+    with RawSwitch(ovs, "br-gaps", PORTS) as switch:
+        made = dps()
+        switch.send(made.connect(1, PORTS, ()))
+        ovs.receive("p1", asks.hex())
+        (asked,) = [packet for _ in range(5) for packet in switch.packet_ins()]
+        switch.send(made.packet_in(1, asked).flows)
+        sender = (
+            f"dl_src={MACS[0]},nw_src={IPS[0]}"
+            if "ip" in to_another.split(",")
+            else (f"dl_src={MACS[0]},arp_spa={IPS[0]},arp_sha={MACS[0]}")
+        )
+        trace = ovs.appctl("ofproto/trace", "br-gaps", f"in_port=1,{to_another},{sender}")
+        assert "Datapath actions: drop" in trace
+        megaflow = trace.partition("Megaflow: ")[2].partition("\n")[0]
+        assert re.search(rf"{needed}(80:00:00:00:00:00/81:|128\.0\.0\.0/1|192\.0\.0\.0/)", megaflow), megaflow
