@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from dove_ryu import config
 from dove_ryu.binding import Binder
+from dove_ryu.fairness import Share
 from dove_ryu.northbound.rest import application
 from dove_ryu.northbound.server import RestServer
 from dove_ryu.openflow.fields import APPLICATION
@@ -19,6 +20,7 @@ from dove_ryu.service import Service
 from dove_ryu.southbound import framework, lane_form
 from dove_ryu.southbound.datapath import Datapath, serve_connection
 from dove_ryu.southbound.link import Link
+from dove_ryu.southbound.meters import Allowance
 from dove_ryu.store import StoreError, open_store
 
 LOG = logging.getLogger(__name__)
@@ -45,6 +47,7 @@ class DoveApp(framework.RyuApp):
         except (StoreError, lane_form.NotCompiled) as error:
             raise config.StartupError(str(error)) from None
         self._switches = self._service.switches
+        self._switches.admission.share = Share(settings.network_rate, settings.network_burst)
         self._binder = Binder(self._service, settings)
         self._rest = RestServer(settings.rest_host, settings.rest_port, application(self._service))
 
@@ -57,6 +60,7 @@ class DoveApp(framework.RyuApp):
             raise config.ListenError(
                 "REST", self._settings.rest_host, self._settings.rest_port, options, error
             ) from None
+        Link.allowance = Allowance(self._settings.endpoint_rate, self._settings.endpoint_burst)
         Datapath.application = APPLICATION
         Datapath.ours = self._hear
         sys.setswitchinterval(LANE_PATIENCE)

@@ -107,8 +107,12 @@ class Settings:
     rest_port: int = 8080
     pid_file: str | None = None
     store: str = field(default_factory=default_store)
-    packet_in_rate: int = 1000
-    packet_in_burst: int = 250
+    packet_in_rate: int = 20_000
+    packet_in_burst: int = 5_000
+    endpoint_rate: int = 200
+    endpoint_burst: int = 200
+    network_rate: int = 2000
+    network_burst: int = 4000
     ovsdb: bool = True
     ovsdb_port: int = 6640
     lane: str = "auto"
@@ -120,16 +124,28 @@ _OURS = [
     cfg.StrOpt("store", metavar="URL", help=f"where the DPS keeps its tables (default: {default_store()})"),
     cfg.IntOpt(
         "packet-in-rate",
-        default=1000,
+        default=20_000,
         min=0,
-        help="packet-ins a second that a dSwitch may send; 0: no limit (default: 1000; OVS: at least 100)",
+        help="packet-ins a second that a dSwitch may send; 0: no limit (default: 20000; OVS: at least 100)",
     ),
     cfg.IntOpt(
         "packet-in-burst",
-        default=250,
+        default=5_000,
         min=25,
-        help="packet-ins that a dSwitch may save up while it sends none (default: 250; OVS: at least 25)",
+        help="packet-ins that a dSwitch may save up while it sends none (default: 5000; OVS: at least 25)",
     ),
+    cfg.IntOpt(
+        "endpoint-rate", default=200, min=1, help="what one endpoint may ask the DPS, packets a second (default: 200)"
+    ),
+    cfg.IntOpt("endpoint-burst", default=200, min=1, help="what one endpoint may ask the DPS at once (default: 200)"),
+    cfg.IntOpt(
+        "network-rate",
+        default=2000,
+        min=0,
+        help="what the endpoints of one network may together ask of the DPS's thread, packets a second; 0: no limit "
+        "(default: 2000)",
+    ),
+    cfg.IntOpt("network-burst", default=4000, min=1, help="what they may ask of it at once (default: 4000)"),
     cfg.BoolOpt(
         "ovsdb",
         default=True,
@@ -302,6 +318,10 @@ def settings(conf: cfg.ConfigOpts) -> Settings:
         store=dove.store or default_store(),
         packet_in_rate=dove.packet_in_rate,
         packet_in_burst=dove.packet_in_burst,
+        endpoint_rate=dove.endpoint_rate,
+        endpoint_burst=dove.endpoint_burst,
+        network_rate=dove.network_rate,
+        network_burst=dove.network_burst,
         ovsdb=dove.ovsdb,
         ovsdb_port=dove.ovsdb_port,
         lane=dove.lane,

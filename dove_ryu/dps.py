@@ -9,6 +9,7 @@ Nothing here does I/O, waits, or reads a clock; one thread of control owns it.
 
 from __future__ import annotations
 
+import enum
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from dove_ryu.audit import Finding, audit
 from dove_ryu.consequences import WHOLE_CACHE, Consequences, Effects, built_on
 from dove_ryu.features import TUNNEL_PORTS, Answer, Feature, Request
 from dove_ryu.features.classify import Classify
+from dove_ryu.features.limit import Limit
 from dove_ryu.features.migration import Migration
 from dove_ryu.features.multicast import Multicast
 from dove_ryu.features.neighbour import Neighbour
@@ -35,6 +37,7 @@ from dove_ryu.standing import WHOLE_DSWITCH, Parts, StandingFlows
 
 FEATURES: tuple[Feature, ...] = (
     Classify(),
+    Limit(),
     SourceGuard(),
     Neighbour(),
     Multicast(),
@@ -43,6 +46,15 @@ FEATURES: tuple[Feature, ...] = (
     PolicyCache(),
     Migration(),
 )
+
+
+class Refused(enum.Enum):
+    """Why a packet that came up is not answered (X3)."""
+
+    NETWORK_RATE = "network-rate"
+    UNKNOWN_NETWORK = "unknown-network"
+    UNREADABLE = "unreadable"
+    FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +77,7 @@ class Dps:
     """The world, the features, and the standing flows of every connected dSwitch.
 
     :ivar requests: policy requests answered, by outcome.
+    :ivar refused: packets that came up and were not answered, by the reason.
     :ivar invalidations: location invalidations heard (F19).
     :ivar refreshed: cached flows in use whose time was up (F21).
     :ivar witness: is told each fact before its consequences come out.
@@ -73,6 +86,7 @@ class Dps:
     def __init__(self, features: Iterable[Feature] = FEATURES) -> None:
         self.world = World()
         self.requests: Counter[Outcome] = Counter()
+        self.refused: Counter[Refused] = Counter()
         self.invalidations = 0
         self.refreshed = 0
         self.witness: Callable[[Fact], None] = lambda _: None
@@ -90,12 +104,17 @@ class Dps:
         """All the flows that a dSwitch should hold besides its cache, computed from nothing but the world."""
         return self._standing.compute(dpid)
 
-    def connect(self, dpid: int, ports: Mapping[str, int], installed: Iterable[Flow]) -> list[FlowChange]:
+    def connect(
+        self, dpid: int, ports: Mapping[str, int], installed: Iterable[Flow], metered: bool = True
+    ) -> list[FlowChange]:
         """A dSwitch is there with *ports* and holds *installed* flows of ours: what makes it right (X1).
 
         What it has cached stays where it is still true, is replaced where it is not, and goes where nothing is.
+
+        :param metered: whether it can have meters.
         """
         self.world.ports[dpid] = dict(ports)
+        (self.world.unmetered.discard if metered else self.world.unmetered.add)(dpid)
         held = list(installed)
         self._tombstones[dpid] = {}
         self._note_tombstones(dpid, held)
@@ -166,6 +185,7 @@ class Dps:
         """The answer to a packet that came up from a dSwitch."""
         tables = self.world.network_of_vni(packet_in.read(VNI))
         if tables is None or len(packet_in.data) < packet.ETHERNET_HEADER:
+            self.refused[Refused.UNKNOWN_NETWORK if tables is None else Refused.UNREADABLE] += 1
             return Answer()
         destination = asked_for(packet_in)
         if destination is not None:
@@ -212,7 +232,7 @@ class Dps:
         flows, outcome = self._resolve(dpid, tables, packet_in, packet_in.read(SOURCE_DOMAIN), destination)
         if outcome is not None:
             self.requests[outcome] += 1
-        return Answer(flows, (packet_in.resume(_resumption(packet_in)),)) if flows else Answer()
+        return Answer(flows, (packet_in.resume(resumption(packet_in)),)) if flows else Answer()
 
     def _correct(self, answer: Answer, stale: int, tables: NetworkTables, packet_in: PacketIn) -> Answer:
         """Give a dSwitch whose entry is stale what it would get if it asked now (F20)."""
@@ -281,7 +301,7 @@ def _delivery(tables: NetworkTables, packet_in: PacketIn) -> tuple[str | None, E
     return packet.ip_destination(data), None if sender is None else tables.owner(sender)
 
 
-def _resumption(packet_in: PacketIn) -> int:
+def resumption(packet_in: PacketIn) -> int:
     """Where a held packet goes on: what missed, except that a pair of domains is looked up anew with its location.
 
     The destination's domain may have changed since LOCATION wrote it down; POLICY would miss again and again.

@@ -7,6 +7,7 @@ thread.  Answers and flow changes go back over the link, those of a batch in one
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,7 +18,8 @@ from typing import Protocol
 
 from dove_ryu.audits import Audits
 from dove_ryu.consequences import Effects
-from dove_ryu.dps import Dps, Observation, asked_for
+from dove_ryu.dps import Dps, Observation, Refused, asked_for
+from dove_ryu.fairness import Admission
 from dove_ryu.features import Answer
 from dove_ryu.lane_tables import LaneTables
 from dove_ryu.model.entities import Learned, Location, dpid_text
@@ -71,6 +73,7 @@ class Switchboard:
     """The links by datapath id.  It lives on the DPS's thread.
 
     :param form: of the fast lane (:mod:`dove_ryu.southbound.lane`).
+    :ivar admission: who may ask the DPS now.
     :ivar audits: those under way.
     :ivar lanes: what the fast lane knows.
     :ivar listener: is told what is to be recorded.
@@ -85,6 +88,7 @@ class Switchboard:
         self.listener: Listener | None = None
         self.later: Later | None = None
         self._dps = dps
+        self.admission = Admission(dps)
         self.lanes = LaneTables(dps.world, form)
         dps.witness = self.lanes.hear
         self.sent: Counter[int] = Counter()
@@ -103,6 +107,7 @@ class Switchboard:
         :param revision: of the store, which they follow.
         """
         self.revision = self.revision if revision is None else revision
+        self.admission.forget()
         for dpid, changes in effects.items():
             link = self._links.get(dpid)
             if link is not None:
@@ -225,6 +230,8 @@ class Switchboard:
             self._hear_barrier(link, codec.xid(message))
         elif kind == codec.FLOW_REMOVED:
             self._hear_end(link, message)
+        elif codec.is_about_meter_features(message):
+            link.meters.hear_features(message)
         elif codec.is_about_meters(message):
             self._synchronise(link, link.hear_meters(message))
         elif not self.audits.hear(link, message):
@@ -240,7 +247,8 @@ class Switchboard:
     def _synchronise(self, link: Link, installed: list[Flow] | None, *first: FlowChange) -> None:
         if installed is not None:
             ports = self._dps.world.ports.get(link.dpid, {})
-            link.synchronise([*first, *self._dps.connect(link.dpid, ports, installed)])
+            changes = self._dps.connect(link.dpid, ports, installed, metered=link.meters.supported)
+            link.synchronise([*first, *changes])
             self.observe(link.dpid, openflow=link.session.state.value)
 
     def _hear_barrier(self, link: Link, xid: int) -> None:
@@ -258,15 +266,20 @@ class Switchboard:
 
     def _answer(self, link: Link, messages: list[bytes]) -> None:
         answers: list[Answer] = []
+        now = time.monotonic()
         self.requests[link.dpid] += len(messages)
         for message in messages:
             try:
                 packet_in = codec.read_packet_in(message)
-                answers.append(self._dps.packet_in(link.dpid, packet_in))
-                self._teach(link.dpid, packet_in)
+                answer = self.admission.answer(link.dpid, packet_in, now)
+                answers.append(answer)
+                if answer.flows:
+                    self._teach(link.dpid, packet_in)
             except codec.UnknownOnWire as error:
+                self._dps.refused[Refused.UNREADABLE] += 1
                 LOG.warning("dSwitch %s: %s", dpid_text(link.dpid), error)
             except Exception:  # one packet that we trip over must not cost the others their answers
+                self._dps.refused[Refused.FAILED] += 1
                 LOG.exception("dSwitch %s: a policy request is not answered", dpid_text(link.dpid))
         link.answer((answer.flows, answer.packets) for answer in answers if answer.learned is None)
         self.vigil.watch(link)

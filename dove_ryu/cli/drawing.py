@@ -190,11 +190,16 @@ def status(url: str, answer: Mapping[str, Any]) -> None:
         ("endpoints", f"{answer['endpoints']}, {answer['attached']} of them attached"),
         ("dSwitches", f"{dswitches['known']}, {dswitches['connected']} of them connected, {dswitches['live']} live"),
         ("policy requests", f"{_counts(requests)}; {answer['outstanding']} outstanding"),
+        *([("refused", _counts(refused))] if (refused := _happened(answer["refused"])) else []),
         ("caches", f"{answer['invalidations']} locations invalidated, {answer['refreshed']} entries refreshed"),
         ("flow changes", f"{answer['flow_changes']} sent, {_lag(answer['lag'])}"),
     ]
     for line in screen.columns(rows):
         screen.say(f"  {line}")
+
+
+def _happened(counts: Mapping[str, int]) -> dict[str, int]:
+    return {what: count for what, count in counts.items() if count}
 
 
 def _counts(requests: Mapping[str, int]) -> str:

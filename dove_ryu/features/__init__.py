@@ -16,9 +16,23 @@ from dove_ryu.model.resolution import PolicyReply
 from dove_ryu.model.tunnel import tunnel_between
 from dove_ryu.model.world import Fact, NetworkTables, World
 from dove_ryu.openflow import oxm
-from dove_ryu.openflow.fields import VNI
-from dove_ryu.openflow.flow import Action, Flow, FlowChange, FlowDelete, Move, Output, PacketIn, PacketOut, Terms, put
+from dove_ryu.openflow.fields import OBJECT_MASK, VNI, Cookie, Kind
+from dove_ryu.openflow.flow import (
+    Action,
+    Flow,
+    FlowChange,
+    FlowDelete,
+    Move,
+    Output,
+    PacketIn,
+    PacketOut,
+    Term,
+    Terms,
+    match,
+    put,
+)
 from dove_ryu.openflow.oxm import Field
+from dove_ryu.openflow.pipeline import Table
 
 NEGATIVE_TTL = 10
 """Seconds that a dSwitch remembers that there is nothing at an address."""
@@ -173,6 +187,34 @@ def destination_field(address: str) -> Field:
     if is_mac(address):
         return oxm.ETH_DST
     return oxm.IPV6_DST if is_ipv6(address) else oxm.IPV4_DST
+
+
+def forget_gaps(tables: NetworkTables, fact: Fact, table: Table) -> Iterator[FlowDelete]:
+    """Somebody may have an address that nobody had: every gap of the network in a table goes."""
+    before, after = fact.before, fact.after
+    if isinstance(after, Endpoint) and tables.network is not None:
+        had = {*before.macs, *before.ips} if isinstance(before, Endpoint) else set()
+        if not had.issuperset((*after.macs, *after.ips)):
+            network = match({VNI: tables.network.vni})
+            yield FlowDelete(int(Cookie(Kind.UNKNOWN)), OBJECT_MASK, table.number, network)
+
+
+def still_nobody(tables: NetworkTables, term: Term) -> bool:
+    """Whether there is nobody at the addresses that a term of a match selects."""
+    address = term.field.notation.text(term.value)
+    return tables.owner(address) is None and tables.unclaimed(address) <= term.mask.bit_count()
+
+
+def gap_around(tables: NetworkTables, address: str) -> tuple[str, int]:
+    """The widest prefix around an address that nobody has in which there is nobody: how to match it, and its width.
+
+    The wider one comes first in a table, and all of them come before what is known: a packet to anybody in it is then
+    compared with no more bits than it takes to know that there is nobody, and a switch that remembers which packets
+    go which way has one thing to remember and not a million.
+    """
+    field, length = destination_field(address), tables.unclaimed(address)
+    mask = field.full_mask ^ field.full_mask >> length
+    return f"{field.notation.text(field.parse(address) & mask)}/{length}", field.width - length
 
 
 TUNNEL_PORTS = {"geneve": "dove-geneve", "vxlan": "dove-vxlan"}

@@ -20,7 +20,7 @@ from dove_ryu.model.world import NetworkTables, World
 from dove_ryu.openflow import oxm, packet
 from dove_ryu.openflow.fields import OBJECT_MASK, VNI, Cookie, Kind
 from dove_ryu.openflow.flow import Flow, FlowDelete, PacketIn, ToController, put
-from dove_ryu.openflow.pipeline import DELIVER, REPORTS, TUNNEL_IN, goto
+from dove_ryu.openflow.pipeline import DELIVER, INVALIDATIONS, TUNNEL_IN, goto
 
 BELOW_STANDING = 10
 """How much lower a tombstone's priority is than a hosted endpoint's, which may come back at any time."""
@@ -40,7 +40,7 @@ class Migration(Feature):
         yield _to_network(tables.network)
         cookie = Cookie(Kind.TOMBSTONE, endpoint.number)
         for priority, terms, rewrite in arrivals(tables, endpoint):
-            actions = [ToController(REPORTS.number), *rewrite, *way]
+            actions = [ToController(INVALIDATIONS.number), *rewrite, *way]
             yield DELIVER.flow(priority - BELOW_STANDING, terms, actions, cookie, 0, TOMBSTONE_TIMEOUT)
 
     def arrive(self, endpoint: Endpoint) -> Iterable[FlowDelete]:

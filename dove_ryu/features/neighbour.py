@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from dove_ryu.features import NEGATIVE_TTL, Feature, Request, hosted
+from dove_ryu.features import NEGATIVE_TTL, Feature, Request, forget_gaps, gap_around, hosted, still_nobody
 from dove_ryu.model.addresses import is_ipv6, link_local
 from dove_ryu.model.entities import Endpoint, Location, Policy, PolicyAction
 from dove_ryu.model.resolution import Outcome, PolicyReply, PolicyRequest, resolve
@@ -25,7 +25,7 @@ from dove_ryu.openflow.fields import (
     Kind,
 )
 from dove_ryu.openflow.flow import IN_PORT, Action, Flow, FlowDelete, Output, Terms, copy, match, put
-from dove_ryu.openflow.pipeline import NEIGHBOUR, NEIGHBOUR_REPLY, goto
+from dove_ryu.openflow.pipeline import NEIGHBOUR, NEIGHBOUR_REPLY, NEIGHBOUR_REQUESTS, goto
 
 ARP_REQUEST, ARP_REPLY = 1, 2
 SOLICITED_OVERRIDE = 0x60000000
@@ -35,14 +35,20 @@ SOLICITATION: Terms = {oxm.ICMPV6_TYPE: oxm.NEIGHBOUR_SOLICITATION}
 ADVERTISEMENT: Terms = {oxm.ICMPV6_TYPE: oxm.NEIGHBOUR_ADVERTISEMENT}
 
 
+WITHOUT_GAPS = 260
+"""The highest priority of what is about one address; what says that there is nobody at some comes before."""
+
+_SOUGHT = (oxm.ARP_TPA, oxm.ND_TARGET)
+
+
 class Neighbour(Feature):
     """Flows of NEIGHBOUR and NEIGHBOUR_REPLY."""
 
     def dswitch_flows(self, world: World, dpid: int) -> Iterable[Flow]:
         """Requests go to the DPS unless answered; what endpoints announce unasked ends here."""
         base = Cookie(Kind.BASE)
-        yield NEIGHBOUR.ask(10, {oxm.ARP_OP: ARP_REQUEST})
-        yield NEIGHBOUR.ask(10, SOLICITATION)
+        yield NEIGHBOUR.ask(10, {oxm.ARP_OP: ARP_REQUEST}, NEIGHBOUR_REQUESTS)
+        yield NEIGHBOUR.ask(10, SOLICITATION, NEIGHBOUR_REQUESTS)
         yield NEIGHBOUR.flow(300, {oxm.ARP_OP: ARP_REPLY}, [], base)
         yield NEIGHBOUR.flow(300, ADVERTISEMENT, [], base)
         yield NEIGHBOUR.flow(300, {**SOLICITATION, oxm.IPV6_SRC: "::"}, [], base)
@@ -67,11 +73,15 @@ class Neighbour(Feature):
 
     def recall(self, world: World, dpid: int, tables: NetworkTables, installed: Flow) -> Flow | None:
         """The answer to the same question today."""
+        if installed.table == NEIGHBOUR.number and installed.priority > WITHOUT_GAPS:
+            sought = next((term for term in installed.match.terms if term.field in _SOUGHT), None)
+            return installed if sought is not None and still_nobody(tables, sought) else None
         domain = tables.domain_of_number(installed.match.value(SOURCE_DOMAIN) or 0)
         asked = installed.match.text(oxm.ARP_TPA) or installed.match.text(oxm.ND_TARGET)
         if installed.table != NEIGHBOUR.number or domain is None or asked is None:
             return None
-        return _entry(tables, domain.number, asked, resolve(tables, PolicyRequest(domain.name, asked)))
+        reply = resolve(tables, PolicyRequest(domain.name, asked))
+        return None if reply.endpoint is None else _entry(tables, domain.number, asked, reply)
 
     def stale(self, tables: NetworkTables, fact: Fact) -> Iterable[FlowDelete]:
         """Answers about a changed endpoint's addresses; answers to a domain whose policy changed or can have."""
@@ -82,6 +92,7 @@ class Neighbour(Feature):
                 sides = [side for side in (fact.before, fact.after) if isinstance(side, Endpoint)]
                 for ip in sorted({ip for side in sides for ip in side.ips}):
                     yield _forget(network | _question(ip))
+                yield from forget_gaps(tables, fact, NEIGHBOUR)
             case Location(endpoint=name) if name in tables.endpoints:
                 for ip in tables.endpoints[name].ips:
                     yield _forget(network | _question(ip))
@@ -95,8 +106,12 @@ class Neighbour(Feature):
 def _entry(tables: NetworkTables, source_domain: int, asked: str, reply: PolicyReply) -> Flow:
     """What a dSwitch caches about the neighbour at an address."""
     assert tables.network is not None
+    if reply.endpoint is None:
+        gap, spare = gap_around(tables, asked)
+        nobody: Terms = {VNI: tables.network.vni, **_question(gap)}
+        return NEIGHBOUR.flow(WITHOUT_GAPS + 1 + spare, nobody, [], Cookie(Kind.UNKNOWN), NEGATIVE_TTL)
     terms: Terms = {VNI: tables.network.vni, SOURCE_DOMAIN: source_domain, **_question(asked)}
-    macs = () if reply.endpoint is None else reply.endpoint.macs
+    macs = reply.endpoint.macs
     if reply.outcome is not Outcome.ALLOWED or reply.policy is None or not macs:
         return NEIGHBOUR.flow(100, terms, [], Cookie(Kind.UNKNOWN), NEGATIVE_TTL)
     cookie = Cookie(Kind.NEIGHBOUR, reply.policy.number, reply.policy.tracking)

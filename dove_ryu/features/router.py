@@ -16,7 +16,7 @@ from dove_ryu.model.world import NetworkTables, World
 from dove_ryu.openflow import oxm, packet
 from dove_ryu.openflow.fields import BY_ADDRESS, VNI, Cookie, Kind
 from dove_ryu.openflow.flow import IN_PORT, Action, DecrementTtl, Flow, Output, PacketIn, PacketOut, Terms, copy, put
-from dove_ryu.openflow.pipeline import LOCATION, ROUTER, goto
+from dove_ryu.openflow.pipeline import EXPIRED_PACKETS, LOCATION, ROUTER, goto
 
 ECHO_REQUEST, ECHO_REPLY = 8, 0
 ECHO_REQUEST_IPV6, ECHO_REPLY_IPV6 = 128, 129
@@ -82,6 +82,6 @@ def _routed(here: Terms, gateway: Gateway, cookie: Cookie) -> Iterator[Flow]:
     for family in IP_FAMILIES:
         to_gateway = here | family | {oxm.ETH_DST: gateway.mac}
         for used_up in (0, 1):
-            yield ROUTER.ask(200, to_gateway | {oxm.IP_TTL: used_up})
+            yield ROUTER.ask(200, to_gateway | {oxm.IP_TTL: used_up}, EXPIRED_PACKETS)
         hop: list[Action] = [DecrementTtl(), put(oxm.ETH_SRC, gateway.mac), put(BY_ADDRESS, 1), goto(LOCATION)]
         yield ROUTER.flow(100, to_gateway, hop, cookie)

@@ -17,7 +17,7 @@ from dove_ryu.model.world import NetworkTables, World
 from dove_ryu.openflow import oxm, packet
 from dove_ryu.openflow.fields import SOURCE_ENDPOINT, Cookie, Kind
 from dove_ryu.openflow.flow import Flow, PacketIn, Terms, ToController
-from dove_ryu.openflow.pipeline import NEIGHBOUR, REPORTS, SOURCE_GUARD, goto
+from dove_ryu.openflow.pipeline import NEIGHBOUR, SOURCE_GUARD, goto, port_meter
 
 UNSPECIFIED_IPV4, UNSPECIFIED_IPV6 = "0.0.0.0", "::"
 
@@ -32,9 +32,9 @@ class SourceGuard(Feature):
         """What each endpoint here may send."""
         for here in hosted(world, dpid, tables):
             flows = _endpoint_flows(here.endpoint, tables.declared[here.endpoint.name])
-            yield from map(_told, flows) if here.arriving else flows
+            yield from (_told(flow, here.port) for flow in flows) if here.arriving else flows
             if here.arriving:
-                yield from _announcements(here.endpoint)
+                yield from _announcements(here.endpoint, here.port)
 
     def take(self, world: World, dpid: int, tables: NetworkTables, packet_in: PacketIn) -> Answer | None:
         """An address report: learn the sender's addresses, or drop it and its like for a while.
@@ -72,16 +72,19 @@ def _endpoint_flows(endpoint: Endpoint, declared: Endpoint) -> Iterator[Flow]:
         yield SOURCE_GUARD.flow(1, own, [], cookie)
 
 
-def _told(flow: Flow) -> Flow:
-    """A flow by which an endpoint speaks, with word of it to the DPS: it has arrived where it was going (X5)."""
-    return replace(flow, actions=(ToController(REPORTS.number), *flow.actions)) if flow.actions else flow
+def _told(flow: Flow, port: int) -> Flow:
+    """A flow by which an endpoint speaks, with word of it to the DPS: it has arrived where it was going (X5).
+
+    Its meter limits the word; the packet itself goes on.
+    """
+    return replace(flow, actions=(ToController(port_meter(port)), *flow.actions)) if flow.actions else flow
 
 
-def _announcements(endpoint: Endpoint) -> Iterator[Flow]:
+def _announcements(endpoint: Endpoint, port: int) -> Iterator[Flow]:
     """A hypervisor speaks for the endpoint that it has just taken over: QEMU sends RARP."""
     for mac in endpoint.macs:
         terms: Terms = {SOURCE_ENDPOINT: endpoint.number, oxm.ETH_TYPE: oxm.RARP, oxm.ETH_SRC: mac}
-        yield SOURCE_GUARD.flow(110, terms, [ToController(REPORTS.number)], Cookie(Kind.ENDPOINT, endpoint.number))
+        yield SOURCE_GUARD.flow(110, terms, [ToController(port_meter(port))], Cookie(Kind.ENDPOINT, endpoint.number))
 
 
 def _own_sources(endpoint: Endpoint) -> Iterator[Terms]:

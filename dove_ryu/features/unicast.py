@@ -17,8 +17,11 @@ from dove_ryu.features import (
     Request,
     arrivals,
     destination_field,
+    forget_gaps,
+    gap_around,
     hosted,
     onward,
+    still_nobody,
     tunnel,
 )
 from dove_ryu.model.addresses import is_mac
@@ -39,6 +42,11 @@ from dove_ryu.openflow.fields import (
 )
 from dove_ryu.openflow.flow import Action, Flow, FlowDelete, Move, Output, OutputTo, Terms, match, put
 from dove_ryu.openflow.pipeline import DELIVER, LOCATION, NEIGHBOUR, OUTPUT, POLICY, goto
+
+WITHOUT_GAPS = 100
+"""The highest priority in LOCATION of what is about one address; what says that there is nobody comes before."""
+
+_DESTINATIONS = (oxm.IPV4_DST, oxm.IPV6_DST, oxm.ETH_DST)
 
 
 class Unicast(Feature):
@@ -79,8 +87,13 @@ class Unicast(Feature):
         """The entry for the same address today."""
         if installed.table != LOCATION.number:
             return None
-        address = next(filter(None, map(installed.match.text, (oxm.IPV4_DST, oxm.IPV6_DST, oxm.ETH_DST))), None)
-        return None if address is None else _entry(world, dpid, tables, address, installed.hard_timeout)
+        if installed.priority > WITHOUT_GAPS:
+            asked = next((term for term in installed.match.terms if term.field in _DESTINATIONS), None)
+            return installed if asked is not None and still_nobody(tables, asked) else None
+        address = next(filter(None, map(installed.match.text, _DESTINATIONS)), None)
+        if address is None or tables.owner(address) is None:
+            return None
+        return _entry(world, dpid, tables, address, installed.hard_timeout)
 
     def stale(self, tables: NetworkTables, fact: Fact) -> Iterable[FlowDelete]:
         """Entries about an endpoint that changed or moved, and about addresses that found an owner."""
@@ -88,6 +101,7 @@ class Unicast(Feature):
             case Endpoint():
                 yield from _forget_endpoint(tables, fact.before)
                 yield from _forget_endpoint(tables, fact.after)
+                yield from forget_gaps(tables, fact, LOCATION)
             case Location(endpoint=name):
                 yield from _forget_endpoint(tables, tables.endpoints.get(name))
             case PolicyDomain():
@@ -152,8 +166,13 @@ def leading(vni: int, address: str, cookie: Cookie, domain: int, mac: str, way: 
 
 
 def _nowhere(tables: NetworkTables, address: str) -> Flow:
+    """That nothing is to be reached at an address or, nobody having it, at all addresses around it that nobody has."""
     assert tables.network is not None
-    return LOCATION.flow(100, _terms(tables.network.vni, address), [], Cookie(Kind.UNKNOWN), NEGATIVE_TTL)
+    priority, terms = 100, _terms(tables.network.vni, address)
+    if tables.owner(address) is None:
+        gap, spare = gap_around(tables, address)
+        priority, terms = WITHOUT_GAPS + 1 + spare, terms | {destination_field(address): gap}
+    return LOCATION.flow(priority, terms, [], Cookie(Kind.UNKNOWN), NEGATIVE_TTL)
 
 
 def _terms(vni: int, address: str) -> Terms:

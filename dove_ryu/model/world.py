@@ -31,6 +31,7 @@ from dove_ryu.model.entities import (
     dpid_text,
     policy_name,
 )
+from dove_ryu.model.gaps import Gaps
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -113,6 +114,7 @@ class NetworkTables:
         self.hosted: dict[int, list[str]] = {}
         self.attached = 0
         self.owners = AddressIndex()
+        self._gaps: Gaps | None = None  # not before somebody asks for what nobody has
         self._domain_names: dict[int, str] = {}
         self._endpoint_names: dict[int, str] = {}
 
@@ -133,6 +135,13 @@ class NetworkTables:
         """The endpoint that has a MAC or IP address, or the longest prefix around the IP address."""
         name = self.owners.find(address)
         return None if name is None else self.endpoints[name]
+
+    def unclaimed(self, address: str) -> int:
+        """How long the shortest prefix around an address is in which nobody has an address, no gateway either."""
+        if self._gaps is None:
+            self._gaps = Gaps(each for endpoint in self.endpoints.values() for each in _claims(endpoint))
+        gateways = () if self.network is None else self.network.gateways
+        return self._gaps.length(address, (ip for gateway in gateways for ip in gateway.ips))
 
     def action(self, name: str) -> PolicyAction | None:
         """The action of that name; ``accept`` and ``deny`` are there without being declared."""
@@ -216,19 +225,30 @@ class NetworkTables:
         after = None if declared is None else _effective(declared, self.learned.get(name))
         if before == after:
             return None
+        if self._gaps is not None:
+            self._gaps.replace(() if before is None else _claims(before), () if after is None else _claims(after))
         if before is not None:
-            self.owners.remove(name, (*before.macs, *before.ips))
+            self.owners.remove(name, _claims(before))
             self._endpoint_names.pop(before.number, None)
         _exchange(self.endpoints, name, after)
         self.attached += _arrivals(before, after) if name in self.locations else 0
         if after is not None:
-            self.owners.add(name, (*after.macs, *after.ips))
+            self.owners.add(name, _claims(after))
             self._endpoint_names[after.number] = name
         return Fact(before, after)
 
 
+def _claims(endpoint: Endpoint) -> tuple[str, ...]:
+    """The addresses and prefixes that an endpoint has."""
+    return *endpoint.macs, *endpoint.ips
+
+
 class World:
-    """Every network's tables, the dSwitches, and what is observed of their ports."""
+    """Every network's tables, the dSwitches, and what is observed of them.
+
+    :ivar ports: numbers of the ports of each connected dSwitch, by name.
+    :ivar unmetered: the connected dSwitches that can have no meters.
+    """
 
     def __init__(self) -> None:
         self.tables: dict[str, NetworkTables] = {}
@@ -236,6 +256,7 @@ class World:
         self.appliances: dict[str, Appliance] = {}
         self.ports: dict[int, dict[str, int]] = {}
         self._by_vni: dict[int, Claims] = {}
+        self.unmetered: set[int] = set()
         self._networks_at: dict[int, set[str]] = {}
         self._encapsulators = AddressIndex()
 

@@ -15,7 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from dove_ryu.dps import Dps
+from dove_ryu.dps import Dps, Refused
 from dove_ryu.model.entities import dpid_text
 from dove_ryu.model.resolution import Outcome
 from dove_ryu.northbound.connections import LIVE, Connections, states
@@ -32,6 +32,8 @@ class Figures:
     """What the DPS holds at one moment; of an empty one at first.
 
     :ivar states: of every known dSwitch.
+    :ivar refused: packets that came up and were not answered.
+    :ivar unmetered: dSwitches that cannot limit what their endpoints ask.
     """
 
     requests: Mapping[Outcome, int] = field(default_factory=dict)
@@ -41,6 +43,8 @@ class Figures:
     attached: int = 0
     invalidations: int = 0
     refreshed: int = 0
+    refused: Mapping[Refused, int] = field(default_factory=dict)
+    unmetered: int = 0
 
 
 class Metrics:
@@ -93,6 +97,11 @@ class _State(Collector):
 def _metrics(figures: Figures, connections: Connections, revision: int) -> Iterator[Metric]:
     outcomes = {outcome.value: figures.requests.get(outcome, 0) for outcome in Outcome}
     yield _counter("dove_policy_requests", "Policy requests answered.", "outcome", outcomes)
+    refused = {refusal.value: figures.refused.get(refusal, 0) for refusal in Refused}
+    yield _counter("dove_policy_requests_refused", "Packets that came up and were refused.", "reason", refused)
+    yield GaugeMetricFamily(
+        "dove_dswitches_unmetered", "dSwitches that cannot limit what their endpoints ask.", figures.unmetered
+    )
     yield _gauge(
         "dove_dswitches",
         "dSwitches by the state of their OpenFlow connection.",
@@ -166,4 +175,6 @@ def _figures(dps: Dps) -> Figures:
         sum(each.attached for each in tables),
         dps.invalidations,
         dps.refreshed,
+        Counter(dps.refused),
+        len(dps.world.unmetered & dps.connected),
     )

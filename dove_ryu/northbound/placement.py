@@ -232,5 +232,5 @@ def _is_ovsdb(text: str | None) -> bool:
 
 _ENCAPSULATIONS = tuple(each.value for each in Encapsulation)
 
-_OBSERVED_FIELDS = ("etag", "dpid", "registered", "connections", "ports", "endpoints")
+_OBSERVED_FIELDS = ("etag", "dpid", "registered", "connections", "metered", "ports", "endpoints")
 """What is shown of a dSwitch and not anyone's to say; ignored in a PUT."""

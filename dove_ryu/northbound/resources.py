@@ -14,7 +14,7 @@ from typing import Any
 
 from webob import Request, Response
 
-from dove_ryu.dps import Dps
+from dove_ryu.dps import Dps, Refused
 from dove_ryu.model.edits import KINDS, Difference
 from dove_ryu.model.entities import dpid_text
 from dove_ryu.model.resolution import Outcome
@@ -254,6 +254,7 @@ def _figures(dps: Dps) -> dict[str, Any]:
         },
         "disconnected": [dpid_text(dpid) for dpid in sorted(known - dps.connected)],
         "policy_requests": {outcome.value: dps.requests[outcome] for outcome in Outcome},
+        "refused": {refusal.value: dps.refused[refusal] for refusal in Refused},
         "invalidations": dps.invalidations,
         "refreshed": dps.refreshed,
     }

@@ -235,6 +235,7 @@ def _dswitch(dps: Dps, dpid: int, connection: Connection) -> Shown:
         **document_of(registered or DSwitch(dpid, encap_types=())),
         "registered": registered is not None,
         "connections": shown(dps.observations.get(dpid, Observation()), connection),
+        "metered": dpid in dps.connected and dpid not in dps.world.unmetered,
         "ports": dict(sorted(dps.world.ports.get(dpid, {}).items())),
         "endpoints": [
             _hosted(dps.world.tables[place.network].endpoints[place.endpoint], place, dpid) for place in places

@@ -202,6 +202,19 @@ class ToController:
 
 
 @dataclass(frozen=True, slots=True)
+class Metered:
+    """Let the packet go on as far as a meter lets it; over the meter's rate it ends here, whatever else was to follow.
+
+    :ivar meter: the meter's number.
+    """
+
+    meter: int
+
+    def __str__(self) -> str:
+        return f"meter:{self.meter}"
+
+
+@dataclass(frozen=True, slots=True)
 class DecrementTtl:
     """Decrement the IPv4 TTL or IPv6 hop limit."""
 
@@ -211,7 +224,7 @@ class DecrementTtl:
 
 @dataclass(frozen=True, slots=True)
 class Resubmit:
-    """Look the packet up in a table as it is now (NXAST_RESUBMIT_TABLE); how a held packet goes on."""
+    """Look the packet up in a table as it is now, then do what follows (NXAST_RESUBMIT_TABLE)."""
 
     table: int
 
@@ -229,7 +242,7 @@ class Goto:
         return f"goto_table:{self.table}"
 
 
-Action = SetField | Move | Output | OutputTo | ToController | DecrementTtl | Resubmit | Goto
+Action = SetField | Move | Output | OutputTo | ToController | Metered | DecrementTtl | Resubmit | Goto
 
 IN_PORT = 0xFFFFFFF8
 """OFPP_IN_PORT: back to where the packet came from."""

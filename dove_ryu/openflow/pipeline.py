@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from dove_ryu.openflow import oxm
 from dove_ryu.openflow.fields import (
@@ -33,7 +33,9 @@ from dove_ryu.openflow.flow import (
     Goto,
     Match,
     Meter,
+    Metered,
     Move,
+    Resubmit,
     SetField,
     ToController,
     Value,
@@ -54,13 +56,31 @@ class Miss(enum.Enum):
     REQUEST = "to the DPS: policy request"
     REPORT = "to the DPS: address report"
     INVALIDATE = "to the DPS: location invalidation, metered"
+    RETURN = "nothing limits it"
 
 
-REPORTS = Meter(1, rate=100, burst=100)
-"""Limits what a dSwitch tells of stale senders and arriving endpoints; the packets themselves pass."""
+INVALIDATIONS = Meter(1, rate=100, burst=100)
+"""Limits what a dSwitch tells of stale senders (F19); the packets themselves pass."""
 
-METERS = (REPORTS,)
-"""Every meter of a dSwitch."""
+ADDRESS_REPORTS = Meter(2, rate=200, burst=1000)
+"""Limits how many new addresses of its endpoints a dSwitch reports (F24): each one is a commit to the store."""
+
+EXPIRED_PACKETS = Meter(3, rate=100, burst=100)
+"""Limits the packets whose TTL is used up, as every router does (RFC 4443, 2.4)."""
+
+NEIGHBOUR_REQUESTS = Meter(4, rate=5000, burst=5000)
+"""Limits what a dSwitch asks in all of neighbours."""
+
+METERS = (INVALIDATIONS, ADDRESS_REPORTS, EXPIRED_PACKETS, NEIGHBOUR_REQUESTS)
+"""Every meter of a dSwitch but those of its endpoints: one for each kind of packet that takes the DPS's time."""
+
+_FIRST_PORT_METER = 16
+
+
+def port_meter(port: int) -> int:
+    """The number of the meter of the endpoint at a port: what it may ask the DPS, whatever the kind (X3)."""
+    return _FIRST_PORT_METER + port
+
 
 Names = Iterable[Field | Bits]
 
@@ -136,20 +156,32 @@ class Table:
             written = _written(action)
             if written not in self.writable:
                 raise IllegalFlow(f"table {self.name} may not write {written.name}")
+        elif isinstance(action, Metered):
+            if self.miss is not Miss.RETURN:
+                raise IllegalFlow(f"table {self.name} may not do {action}")
         elif not self.answers and not isinstance(action, ToController):
             raise IllegalFlow(f"table {self.name} may not do {action}")
 
-    def ask(self, priority: int, values: Mapping[Field | Bits, Value]) -> Flow:
-        """A flow of this table that sends packets to the DPS, as a miss would."""
-        return self.flow(priority, values, (ToController(),), Cookie(Kind.MISS, self.number))
+    def ask(self, priority: int, values: Mapping[Field | Bits, Value], meter: Meter | None = None) -> Flow:
+        """A flow of this table that sends packets to the DPS, as a miss would.
+
+        :param meter: limits the whole kind, beside what limits each endpoint.
+        """
+        made = self.flow(priority, values, (), Cookie(Kind.MISS, self.number))
+        return replace(made, actions=_asking(meter))
 
     def miss_flow(self) -> Flow:
         """The flow of priority 0 that makes :attr:`miss` so; its cookie's number is the table's."""
         actions: tuple[Action, ...] = ()
-        if self.miss is Miss.NEXT:
-            actions = (Goto(_number_of(self.leads_to[-1])),)
-        elif self.miss is not Miss.DROP:
-            actions = (ToController(REPORTS.number if self.miss is Miss.INVALIDATE else None),)
+        match self.miss:
+            case Miss.NEXT:
+                actions = (Goto(_number_of(self.leads_to[-1])),)
+            case Miss.REQUEST:
+                actions = _asking()
+            case Miss.REPORT:
+                actions = _asking(ADDRESS_REPORTS)
+            case Miss.INVALIDATE:
+                actions = (ToController(INVALIDATIONS.number),)
         return Flow(self.number, 0, Match(), actions, int(Cookie(Kind.MISS, self.number)))
 
 
@@ -168,6 +200,14 @@ def _closure(names: Names) -> frozenset[Field]:
 
 def _written(action: SetField | Move) -> Field:
     return action.target if isinstance(action, Move) else action.field
+
+
+def _asking(kind: Meter | None = None) -> tuple[Action, ...]:
+    """To the DPS, as far as the endpoint whose packet it is may ask it anything.
+
+    LIMIT comes back here, so that the packet comes up from the table that it missed in.
+    """
+    return Resubmit(LIMIT.number), ToController(None if kind is None else kind.number)
 
 
 TABLES: list[Table] = []
@@ -341,6 +381,12 @@ DELIVER = _table(
     writes=(oxm.ETH_DST, *_ONWARD),
     answers=True,
     miss=Miss.INVALIDATE,
+)
+LIMIT = _table(
+    "LIMIT",
+    "What the endpoint at each port may ask the DPS: a meter ends what is over its rate. Looked into before each request.",
+    matches=(oxm.IN_PORT,),
+    miss=Miss.RETURN,
 )
 
 

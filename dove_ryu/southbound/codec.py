@@ -23,6 +23,7 @@ from dove_ryu.openflow.flow import (
     Goto,
     Match,
     Meter,
+    Metered,
     Move,
     Output,
     OutputTo,
@@ -37,9 +38,9 @@ from dove_ryu.openflow.oxm import Field
 
 VERSION = 4
 FLOW_MOD, PACKET_OUT, MULTIPART_REQUEST, BARRIER_REQUEST = 14, 13, 18, 20
-_FLOW_STATISTICS, _METER_CONFIGURATION = 1, 10
+_FLOW_STATISTICS, _METER_CONFIGURATION, _METER_FEATURES = 1, 10, 11
 METER_MOD, PACKET_IN, FLOW_REMOVED, BARRIER_REPLY = 29, 10, 11, 21
-_MODIFY_METER, _PACKETS_PER_SECOND, _BURST, _DROP_BAND = 1, 2, 4, 1
+_MODIFY_METER, _DELETE_METER, _PACKETS_PER_SECOND, _BURST, _DROP_BAND = 1, 2, 2, 4, 1
 _ADD, _DELETE, _DELETE_STRICT = 0, 3, 4
 _ALL_TABLES, _ANY, _NO_BUFFER = 0xFF, 0xFFFFFFFF, 0xFFFFFFFF
 _IN_PORT_ONLY_16_BITS, _CONTROLLER, _WHOLE_PACKET = 0xFFF8, 0xFFFFFFFD, 0xFFFF
@@ -47,7 +48,7 @@ _NICIRA = 0x00002320
 _OUTPUT, _DECREMENT_TTL, _SET_FIELD, _EXPERIMENTER = 0, 24, 25, 0xFFFF
 _REG_MOVE, _REG_LOAD, _RESUBMIT_TABLE, _OUTPUT_REG, _CONTROLLER_2 = 6, 7, 14, 15, 37
 _METER_PROPERTY = 5
-_GOTO_TABLE, _APPLY_ACTIONS = 1, 4
+_GOTO_TABLE, _APPLY_ACTIONS, _METER = 1, 4, 6
 _NOTIFY = 1
 
 _HEADER = struct.Struct("!BBHI")
@@ -121,20 +122,22 @@ def _oxm_header(what: Field, masked: bool = False) -> bytes:
 
 
 def instructions(actions: Iterable[Action]) -> bytes:
-    """Apply-actions and goto-table, as far as *actions* have either."""
-    applied, onward = b"", b""
+    """Meter, apply-actions and goto-table, as far as *actions* have them."""
+    metered, applied, onward = b"", b"", b""
     for action in actions:
         if isinstance(action, Goto):
             onward = struct.pack("!HHB3x", _GOTO_TABLE, 8, action.table)
+        elif isinstance(action, Metered):
+            metered = struct.pack("!HHI", _METER, 8, action.meter)
         else:
             applied += action_bytes(action)
-    if not applied:
-        return onward
-    return struct.pack("!HH4x", _APPLY_ACTIONS, 8 + len(applied)) + applied + onward
+    if applied:
+        applied = struct.pack("!HH4x", _APPLY_ACTIONS, 8 + len(applied)) + applied
+    return metered + applied + onward
 
 
 def action_bytes(action: Action) -> bytes:
-    """One action; :class:`Goto` is an instruction and has none."""
+    """One action; :class:`Goto` and :class:`Metered` are instructions and have none."""
     return _ENCODERS[type(action)](action)
 
 
@@ -237,6 +240,11 @@ def is_about_meters(data: bytes) -> bool:
     return int.from_bytes(data[8:10], "big") == _METER_CONFIGURATION
 
 
+def is_about_meter_features(data: bytes) -> bool:
+    """Whether a multipart reply tells what meters there can be."""
+    return int.from_bytes(data[8:10], "big") == _METER_FEATURES
+
+
 def xid(data: bytes) -> int:
     """The number by which a message is answered."""
     return int.from_bytes(data[4:8], "big")
@@ -284,9 +292,24 @@ def meter_change(meter: Meter, present: bool) -> bytes:
     return message(METER_MOD, head + band)
 
 
+def meter_deletion(number: int) -> bytes:
+    """A meter-mod message: remove a meter, and the flows that still name it."""
+    return message(METER_MOD, struct.pack("!HHI", _DELETE_METER, 0, number))
+
+
 def meter_request(xid: int) -> bytes:
     """A request for all meters."""
     return message(MULTIPART_REQUEST, struct.pack("!HH4xI4x", _METER_CONFIGURATION, 0, _ANY), xid)
+
+
+def meter_features_request(xid: int) -> bytes:
+    """A request for what meters there can be."""
+    return message(MULTIPART_REQUEST, struct.pack("!HH4x", _METER_FEATURES, 0), xid)
+
+
+def read_most_meters(data: bytes) -> int:
+    """How many meters a switch can have, from a meter-features reply; one that says nothing has none."""
+    return int.from_bytes(data[16:20], "big")
 
 
 def read_meters(data: bytes) -> Iterator[Meter]:
@@ -343,6 +366,8 @@ def _read_instructions(data: bytes) -> Iterator[Action]:
         kind = int.from_bytes(instruction[:2], "big")
         if kind == _GOTO_TABLE:
             onward.append(Goto(instruction[4]))
+        elif kind == _METER:
+            yield Metered(int.from_bytes(instruction[4:8], "big"))
         elif kind == _APPLY_ACTIONS:
             yield from map(_read_action, _pieces(instruction[8:], 2, 8))
         else:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import enum
 import itertools
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from dove_ryu.openflow.fields import APPLICATION, APPLICATION_MASK
-from dove_ryu.openflow.flow import Flow, FlowChange, Meter, PacketOut
-from dove_ryu.openflow.pipeline import METERS
+from dove_ryu.openflow.flow import Flow, FlowChange, PacketOut
 from dove_ryu.openflow.session import Event, Order, Session, State
 from dove_ryu.southbound import codec
 from dove_ryu.southbound.lane import Desk
+from dove_ryu.southbound.meters import Allowance, Meters
 
 
 class Part(enum.Enum):
@@ -43,7 +43,11 @@ class Link:
 
     :ivar received: policy requests, and messages about our flows, that have come over it.
     :ivar answered: how many of them have been dealt with.
+    :ivar meters: those of the dSwitch.
     """
+
+    allowance: ClassVar[Allowance] = Allowance()
+    """What each endpoint may ask the DPS."""
 
     def __init__(self, wire: Wire) -> None:
         self.dpid = wire.id
@@ -54,7 +58,7 @@ class Link:
         self.answered = 0
         self._xids = itertools.count(APPLICATION << 24)
         self._flows: list[Flow] = []
-        self._meters: list[Meter] = []
+        self.meters = Meters(self.allowance)
         self._awaited = {Part.FLOWS, Part.METERS}
         self._confirmation: int | None = None
         self._unconfirmed: dict[int, int] = {}
@@ -71,10 +75,14 @@ class Link:
         return self.session.state is State.LIVE
 
     def greet(self) -> None:
-        """The handshake is over: ask for the flows and meters that the dSwitch holds."""
+        """The handshake is over: ask for the flows and meters that the dSwitch holds.
+
+        Whether it can have meters is asked first: it answers in order, and one that cannot even say so has none.
+        """
         if self.session.take(Event.GREETED) is Order.READ_FLOWS:
             flows = codec.flow_request(APPLICATION << 56, APPLICATION_MASK, next(self._xids))
-            self._wire.write(flows + codec.meter_request(next(self._xids)))
+            meters = codec.meter_features_request(next(self._xids)) + codec.meter_request(next(self._xids))
+            self._wire.write(meters + flows)
 
     def hear_flows(self, message: bytes) -> list[Flow] | None:
         """A part of the flows has come; all of them once nothing more is awaited.
@@ -86,7 +94,7 @@ class Link:
 
     def hear_meters(self, message: bytes) -> list[Flow] | None:
         """A part of the meters has come; all the flows once nothing more is awaited."""
-        self._meters += codec.read_meters(message)
+        self.meters.hear(message)
         return self._heard(Part.METERS, message)
 
     def _heard(self, part: Part, message: bytes) -> list[Flow] | None:
@@ -100,11 +108,10 @@ class Link:
         """Send what differs; the dSwitch is live once it confirms."""
         if self.session.take(Event.FLOWS_READ) is Order.SEND_PLAN:
             self._confirmation = next(self._xids)
-            numbers = {meter.number for meter in self._meters}
-            missing = [meter for meter in METERS if meter not in self._meters]
-            meters = b"".join(codec.meter_change(meter, meter.number in numbers) for meter in missing)
-            self._wire.write(meters + _joined(changes) + codec.barrier(self._confirmation))
-            self._flows, self._meters = [], []
+            wanted = list(changes)
+            before, after = self.meters.begin(self._flows, wanted)
+            self._wire.write(before + _joined(wanted) + after + codec.barrier(self._confirmation))
+            self._flows = []
 
     def hear_barrier(self, xid: int) -> bool:
         """A barrier reply has come; whether it made the dSwitch live."""
@@ -129,7 +136,9 @@ class Link:
 
     def send(self, changes: Iterable[FlowChange], revision: int | None = None) -> None:
         """Send flow changes, in order; where they follow a revision of the store, ask to have it confirmed."""
-        data = _joined(changes)
+        told = list(changes)
+        before, after = self.meters.follow(told)
+        data = before + _joined(told) + after
         if revision is not None:
             xid = next(self._xids)
             self._unconfirmed[xid] = revision

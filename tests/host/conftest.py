@@ -23,6 +23,7 @@ TOOLS = {
     "ping": "iputils-ping",
     "tcpdump": "tcpdump",
     "iperf3": "iperf3",
+    "cc": "gcc",
 }
 
 

@@ -68,7 +68,7 @@ def test_init_makes_the_dswitch_that_the_dps_expects(host: Hypervisor) -> None:
     assert column(host, "Bridge", bridge, "datapath_id") == '"000000000000d05e"'
     controller = column(host, "Bridge", bridge, "controller").strip("[]")
     assert column(host, "Controller", controller, "target") == f'"{DPS}"'
-    assert column(host, "Controller", controller, "controller_rate_limit") == "1000"
+    assert column(host, "Controller", controller, "controller_rate_limit") == "20000"
     ids = column(host, "Open_vSwitch", ".", "external_ids")
     for pair in ("dove-bridge=br-dove", 'dove-encap-ip="10.0.0.2,fd00::2"', 'dove-encap-type="vxlan,geneve"'):
         assert pair in ids
@@ -208,6 +208,26 @@ def test_dump_and_explain_read_the_flows(host: Hypervisor) -> None:
         assert "Datapath actions: drop" in explained
     with pytest.raises(CommandError, match="no port or endpoint web/ws9 on br-dove"):
         host.dswitch("explain", "web/ws9", "ip")
+
+
+def test_refused_tells_who_asked_too_much(host: Hypervisor) -> None:
+    """X3: endpoints by their names, kinds of packets in words, and what is neither by its number."""
+    host.dswitch(*INIT, "10.0.0.2")
+    host.vsctl("add-port", "br-dove", "e1", "--", "set", "Interface", "e1", "type=internal", "ofport_request=3")
+    host.vsctl("set", "Interface", "e1", "external_ids:iface-id=shop/e1")
+    for meter in (1, 7, 19, 25):
+        host.ofctl("add-meter", f"meter={meter} pktps burst bands=type=drop rate=10 burst_size=10")
+    host.ofctl("add-flow", "priority=1 actions=meter:19")
+    for _ in range(3):
+        host.ofctl("packet-out", "in_port=LOCAL packet=" + "00" * 14 + " actions=table")
+    lines = [line.split(maxsplit=2) for line in host.dswitch("refused").splitlines()]
+    assert lines == [
+        ["ASKED", "REFUSED", "BY"],
+        ["0", "0", "location invalidations"],
+        ["0", "0", "meter 7"],
+        ["3", "0", "shop/e1"],
+        ["0", "0", "port 9"],
+    ]
 
 
 def test_a_dry_run_prints_one_transaction_and_changes_nothing(host: Hypervisor) -> None:

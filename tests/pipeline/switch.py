@@ -7,14 +7,17 @@ import struct
 from collections.abc import Iterable
 from types import TracebackType
 
-from dove_ryu.openflow.flow import Flow, FlowChange, PacketIn, PacketOut
+from dove_ryu.openflow.flow import Flow, FlowChange, Meter, PacketIn, PacketOut
 from dove_ryu.southbound import codec
 from dove_ryu.southbound.framing import split
+from dove_ryu.southbound.meters import Allowance, Meters
 
 from .ovs import PrivateOvs
 
 HELLO, ERROR, ECHO_REQUEST, PACKET_IN, MULTIPART_REPLY, BARRIER_REPLY = 0, 1, 2, 10, 19, 21
 SET_ASYNC = 28
+
+EVERYDAY = Allowance()
 
 
 class Refused(AssertionError):
@@ -25,12 +28,20 @@ class RawSwitch:
     """A new bridge and an OpenFlow 1.3 connection to it; both go with the context.
 
     :param ports: dummy ports to add, by name with their OpenFlow numbers.
+    :param allowance: what the endpoint at each port may ask.
     """
 
-    def __init__(self, ovs: PrivateOvs, bridge: str, ports: dict[str, int] | None = None) -> None:
+    def __init__(
+        self,
+        ovs: PrivateOvs,
+        bridge: str,
+        ports: dict[str, int] | None = None,
+        allowance: Allowance = EVERYDAY,
+    ) -> None:
         self.ovs, self.bridge = ovs, bridge
         self._ports = ports or {}
         self._socket = socket.socket(socket.AF_UNIX)
+        self._meters = Meters(allowance)
         self._buffer = b""
         self._packets: list[PacketIn] = []
 
@@ -46,6 +57,9 @@ class RawSwitch:
         # A connection to the management socket hears of packet-ins only when it asks.
         self._socket.sendall(codec.message(9, struct.pack("!HH", 0, 0xFFFF)))
         self._socket.sendall(codec.message(SET_ASYNC, struct.pack("!6I", 0x3F, 0x3F, 7, 7, 15, 15)))
+        self._socket.sendall(codec.meter_features_request(6))
+        self._meters.hear_features(self._until(MULTIPART_REPLY))
+        self._socket.sendall(self._meters.begin((), ())[0])
         return self
 
     def __exit__(
@@ -55,12 +69,19 @@ class RawSwitch:
         self.ovs.vsctl("del-br", self.bridge)
 
     def send(self, changes: Iterable[FlowChange]) -> None:
-        """Send flow changes and wait until they are carried out.
+        """Send flow changes, with the meters that they name, and wait until they are carried out.
 
         :raises Refused: where the switch answers with an error.
         """
-        self._socket.sendall(b"".join(map(codec.change, changes)) + codec.barrier(7))
+        told = list(changes)
+        before, after = self._meters.follow(told)
+        self._socket.sendall(before + b"".join(map(codec.change, told)) + after + codec.barrier(7))
         self._until(BARRIER_REPLY)
+
+    def meters(self) -> list[Meter]:
+        """The meters that the switch holds."""
+        self._socket.sendall(codec.meter_request(5))
+        return list(codec.read_meters(self._until(MULTIPART_REPLY)))
 
     def send_packets(self, packets: Iterable[PacketOut]) -> None:
         """Send packet-outs and wait until they are carried out."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from dove_ryu.consequences import Effects
 from dove_ryu.dps import Dps
+from dove_ryu.fairness import Admission
 from dove_ryu.features import TUNNEL_PORTS
 from dove_ryu.model.entities import Learned, Location
 from dove_ryu.model.world import Change
@@ -29,6 +30,7 @@ from dove_ryu.openflow.flow import (
     FlowStrictDelete,
     Goto,
     Match,
+    Metered,
     Move,
     Output,
     OutputTo,
@@ -250,7 +252,9 @@ class Switch:
                 elif isinstance(action, ToController):
                     known = {what: value for what, value in packet.known.items() if value}
                     yield PacketIn(flow.cookie, flow.table, known, bytes(packet.frame))
-                else:
+                elif isinstance(action, Resubmit):
+                    yield from self.run(packet, action.table)
+                elif not isinstance(action, Metered):  # no packet here is one too many
                     yield from act(packet, action)
 
 
@@ -287,6 +291,7 @@ class Delivery:
 class Fabric:
     """Some dSwitches, joined by tunnels and served by one DPS.
 
+    :ivar admission: stands before the DPS, where it does; its clock is the fabric's.
     :ivar questions: how often the DPS was asked.
     :ivar lessons: what packets taught, for a store that is not here.
     :ivar arrivals: endpoints that have spoken where a live migration was taking them.
@@ -295,6 +300,7 @@ class Fabric:
 
     def __init__(self, dps: Dps, now: int = 0) -> None:
         self.dps = dps
+        self.admission: Admission | None = None
         self.switches: dict[int, Switch] = {}
         self.questions = 0
         self.lessons: list[Learned] = []
@@ -373,7 +379,10 @@ class Fabric:
 
     def _ask(self, switch: Switch, question: PacketIn, held: list[PacketIn], tunnels: int) -> Iterator[Delivery]:
         self.questions += 1
-        answer = self.dps.packet_in(switch.dpid, question)
+        if self.admission is None:
+            answer = self.dps.packet_in(switch.dpid, question)
+        else:
+            answer = self.admission.answer(switch.dpid, question, self.now)
         self.carry_out({switch.dpid: list(answer.flows)})
         for dpid, changes in answer.elsewhere:
             self.carry_out({dpid: list(changes)})

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from dove_ryu.features.neighbour import Neighbour
-from dove_ryu.model.entities import Gateway, PolicyAction
+from dove_ryu.model.entities import Gateway, PolicyAction, Service
 from dove_ryu.model.world import Change, World
 from dove_ryu.openflow.fields import SOURCE_DOMAIN
-from dove_ryu.openflow.flow import Flow, PacketIn, match
+from dove_ryu.openflow.flow import Flow, Match, PacketIn, match
 from dove_ryu.openflow.pipeline import LOCATION, NEIGHBOUR
 
 from .small import (
@@ -20,6 +20,7 @@ from .small import (
     NETWORK,
     RED,
     RED_TO_BLUE,
+    VIRTUAL_ROUTER,
     A,
     B,
     cached,
@@ -39,8 +40,8 @@ REQUEST = PacketIn(0, NEIGHBOUR.number, {}, b"")
 def test_what_is_not_answered_is_asked_and_what_is_announced_ends_here() -> None:
     assert lines(FEATURE.dswitch_flows(world_of(), HERE)) == golden(
         """
-        MISS:3/0, table=NEIGHBOUR, priority=10,arp,arp_op=1 actions=CONTROLLER:65535
-        MISS:3/0, table=NEIGHBOUR, priority=10,icmp6,icmp_type=135 actions=CONTROLLER:65535
+        MISS:3/0, table=NEIGHBOUR, priority=10,arp,arp_op=1 actions=resubmit(,LIMIT),controller(meter_id=4)
+        MISS:3/0, table=NEIGHBOUR, priority=10,icmp6,icmp_type=135 actions=resubmit(,LIMIT),controller(meter_id=4)
         BASE:0/0, table=NEIGHBOUR, priority=300,arp,arp_op=2 actions=drop
         BASE:0/0, table=NEIGHBOUR, priority=300,icmp6,icmp_type=136 actions=drop
         BASE:0/0, table=NEIGHBOUR, priority=300,icmp6,ipv6_src=::,icmp_type=135 actions=drop
@@ -96,8 +97,28 @@ def test_who_may_not_be_reached_cannot_be_resolved() -> None:
             priority=100,arp,reg1=0xb,metadata=0x5,arp_tpa=10.0.0.11,arp_op=1 actions=drop
         """
     )
-    for lesser in (replace(RED_TO_BLUE, actions=("deny",)), replace(B, macs=()), replace(B, ips=())):
+    for lesser in (replace(RED_TO_BLUE, actions=("deny",)), replace(B, macs=())):
         assert cached(FEATURE, world_of(*EVERYTHING, lesser), REQUEST, "10.0.0.11") == silent
+
+
+@pytest.mark.parametrize(
+    ("asked", "gap"),
+    [
+        ("10.0.0.99", "priority=267,arp,metadata=0x5,arp_tpa=10.0.0.64/26,arp_op=1"),
+        ("192.0.2.1", "priority=292,arp,metadata=0x5,arp_tpa=128.0.0.0/1,arp_op=1"),
+        ("fd00::c", "priority=263,icmp6,metadata=0x5,icmp_type=135,nd_target=fd00::c/126"),
+        ("fe80::c", "priority=261,icmp6,metadata=0x5,icmp_type=135,nd_target=fe80::c"),
+    ],
+)
+def test_nobody_answers_for_all_of_the_gap_around_nobodys_address(asked: str, gap: str) -> None:
+    """X3: whoever asks; and never for the virtual router."""
+    world = world_of(*EVERYTHING, replace(NETWORK, service=Service.L3, gateways=(VIRTUAL_ROUTER,)))
+    (line,) = cached(FEATURE, world, REQUEST, asked)
+    assert line.replace(", ", ",") == f"UNKNOWN:0/0,table=NEIGHBOUR,hard_timeout=10,{gap} actions=drop"
+    installed = compiled(FEATURE, world, REQUEST, asked)[0]
+    assert recalled(world, installed) == [line]
+    assert recalled(world_of(*EVERYTHING, replace(A, ips=(asked,))), installed) == []
+    assert recalled(world, replace(installed, match=Match())) == []
 
 
 def test_only_questions_are_answered() -> None:
@@ -115,7 +136,8 @@ def test_answers_about_a_changed_endpoint_are_stale() -> None:
         """
     )
     world = world_of(*EVERYTHING)
-    assert stale(FEATURE, world, B, moved) == stale(FEATURE, world, moved, B) == both
+    gaps = "delete UNKNOWN:0/*,table=NEIGHBOUR,metadata=0x5"
+    assert stale(FEATURE, world, B, moved) == stale(FEATURE, world, moved, B) == [*both, gaps]
     assert stale(FEATURE, world, B, None) == stale(FEATURE, world, None, B_HERE) == [both[0], both[3]]
 
 
@@ -159,5 +181,6 @@ def test_no_answer_is_recalled_for_a_domain_that_is_gone_or_to_what_is_no_questi
     installed = compiled(FEATURE, world, REQUEST, "10.0.0.11")[0]
     assert recalled(world, replace(installed, table=LOCATION.number)) == []
     assert recalled(world, replace(installed, match=match({SOURCE_DOMAIN: RED.number}))) == []
-    world.apply(Change.gone(RED))
-    assert recalled(world, installed) == []
+    for gone in (B, RED):
+        world.apply(Change.gone(gone))
+        assert recalled(world, installed) == []

@@ -40,15 +40,15 @@ def test_the_router_answers_pings_and_takes_a_hop_off_what_is_sent_to_it() -> No
         NETWORK:10/0, table=ROUTER, priority=290,ipv6,metadata=0x5,dl_dst=02:00:00:00:ff:01,
             ipv6_dst=fe80::ff:fe00:ff01 actions=drop
         MISS:7/0, table=ROUTER, priority=200,ip,metadata=0x5,dl_dst=02:00:00:00:ff:01,nw_ttl=0
-            actions=CONTROLLER:65535
+            actions=resubmit(,LIMIT),controller(meter_id=3)
         MISS:7/0, table=ROUTER, priority=200,ip,metadata=0x5,dl_dst=02:00:00:00:ff:01,nw_ttl=1
-            actions=CONTROLLER:65535
+            actions=resubmit(,LIMIT),controller(meter_id=3)
         NETWORK:10/0, table=ROUTER, priority=100,ip,metadata=0x5,dl_dst=02:00:00:00:ff:01
             actions=dec_ttl,set_field:02:00:00:00:ff:01->eth_src,load:0x1->NXM_NX_REG0[0],goto_table:LOCATION
         MISS:7/0, table=ROUTER, priority=200,ipv6,metadata=0x5,dl_dst=02:00:00:00:ff:01,nw_ttl=0
-            actions=CONTROLLER:65535
+            actions=resubmit(,LIMIT),controller(meter_id=3)
         MISS:7/0, table=ROUTER, priority=200,ipv6,metadata=0x5,dl_dst=02:00:00:00:ff:01,nw_ttl=1
-            actions=CONTROLLER:65535
+            actions=resubmit(,LIMIT),controller(meter_id=3)
         NETWORK:10/0, table=ROUTER, priority=100,ipv6,metadata=0x5,dl_dst=02:00:00:00:ff:01
             actions=dec_ttl,set_field:02:00:00:00:ff:01->eth_src,load:0x1->NXM_NX_REG0[0],goto_table:LOCATION
         """

@@ -212,14 +212,14 @@ COMING = Location("n", "a", 2, "tap-a", migrating_to=Place(HERE, "tap-a"))
 
 
 def test_who_is_coming_is_reported_with_the_first_word_that_it_may_say() -> None:
-    """Its packets go on like anybody's; QEMU's announcement, RARP, has nowhere to go."""
+    """Its packets go on like anybody's, its own meter limits the word; QEMU's announcement, RARP, has nowhere to go."""
     told = standing(GUARD, NETWORK, RED, A, COMING)
     here = standing(GUARD, NETWORK, RED, A, A_HERE)
-    assert told[:-1] == [line.replace("actions=goto", "actions=controller(meter_id=1),goto") for line in here]
+    assert told[:-1] == [line.replace("actions=goto", "actions=controller(meter_id=17),goto") for line in here]
     assert told[-1:] == golden(
         """
         ENDPOINT:21/0, table=SOURCE_GUARD, priority=110,rarp,reg3=0x15,dl_src=02:00:00:00:00:0a
-            actions=controller(meter_id=1)
+            actions=controller(meter_id=17)
         """
     )
 

@@ -183,8 +183,58 @@ def test_a_dswitch_that_nobody_registered_reaches_no_other() -> None:
 
 def test_nobodys_address_is_remembered_where_it_was_looked_up() -> None:
     unknown = "02:00:00:00:00:99"
-    assert located(destination=unknown) == [NOWHERE[0].replace(MAC, unknown)]
+    assert located(destination=unknown)
     assert located(packet=QUESTION, destination="10.0.0.99") == located(packet=PAIR, destination=unknown) == []
+
+
+@pytest.mark.parametrize(
+    ("packet", "destination", "gap"),
+    [
+        (
+            BY_MAC,
+            "02:00:00:00:00:99",
+            "priority=106,reg0=0/0x1,metadata=0x5,dl_dst=02:00:00:00:00:80/ff:ff:ff:ff:ff:e0",
+        ),
+        (
+            BY_MAC,
+            "02:00:00:00:00:0d",
+            "priority=103,reg0=0/0x1,metadata=0x5,dl_dst=02:00:00:00:00:0c/ff:ff:ff:ff:ff:fc",
+        ),
+        (
+            BY_MAC,
+            "f2:00:00:00:00:0a",
+            "priority=148,reg0=0/0x1,metadata=0x5,dl_dst=80:00:00:00:00:00/80:00:00:00:00:00",
+        ),
+        (BY_IP, "10.0.0.9", "priority=102,ip,reg0=0x1/0x1,metadata=0x5,nw_dst=10.0.0.8/31"),
+        (BY_IP, "192.0.2.1", "priority=132,ip,reg0=0x1/0x1,metadata=0x5,nw_dst=128.0.0.0/1"),
+        (BY_IP, "fd00::c", "priority=103,ipv6,reg0=0x1/0x1,metadata=0x5,ipv6_dst=fd00::c/126"),
+        (BY_IP, "fe80::c", "priority=101,ipv6,reg0=0x1/0x1,metadata=0x5,ipv6_dst=fe80::c"),
+    ],
+)
+def test_all_of_the_gap_around_nobodys_address_is_remembered(packet: PacketIn, destination: str, gap: str) -> None:
+    """X3: wider gaps before narrower ones, and all before what is known."""
+    (line,) = located(packet=packet, destination=destination)
+    assert line == f"UNKNOWN:0/0, table=LOCATION, hard_timeout=10, {gap} actions=drop"
+
+
+def test_a_gap_is_recalled_while_it_is_one() -> None:
+    world = world_of(*EVERYTHING)
+    installed = compiled(UNICAST, world, BY_MAC, "02:00:00:00:00:99")[0]
+    assert recalled(world, installed) == lines([installed])
+    farther = world_of(*EVERYTHING, replace(A, macs=("02:00:00:00:00:f0",)))
+    assert recalled(farther, installed) == lines([installed])
+    for there in ("02:00:00:00:00:9f", "02:00:00:00:00:80"):
+        assert recalled(world_of(*EVERYTHING, replace(A, macs=(there,))), installed) == []
+    assert recalled(world, replace(installed, match=Match())) == []
+
+
+def test_who_comes_ends_the_gaps() -> None:
+    """Somebody who only changes, or goes, has no address that nobody had."""
+    world, gaps = world_of(*EVERYTHING), "delete UNKNOWN:0/*,table=LOCATION,metadata=0x5"
+    assert gaps in stale(UNICAST, world, None, B)
+    assert gaps in stale(UNICAST, world, replace(B, ips=()), B)
+    assert gaps not in stale(UNICAST, world, B, replace(B, ips=(), domain="red"))
+    assert gaps not in stale(UNICAST, world, B, None)
 
 
 def test_who_has_no_mac_is_nowhere() -> None:
@@ -227,12 +277,15 @@ def test_entries_about_an_endpoint_that_changed_or_moved_are_stale() -> None:
         delete cached,table=LOCATION,ipv6,metadata=0x5,ipv6_dst=fd00::b
         """
     )
-    assert stale(UNICAST, world, B, None) == stale(UNICAST, world, None, B) == about_b
+    gaps = "delete UNKNOWN:0/*,table=LOCATION,metadata=0x5"
+    assert stale(UNICAST, world, B, None) == about_b
+    assert stale(UNICAST, world, None, B) == [*about_b, gaps]
     assert stale(UNICAST, world, B_HERE, B_THERE) == stale(UNICAST, world, B_HERE, None) == about_b
     assert stale(UNICAST, world, B, replace(B, macs=(), ips=("192.0.2.0/24",))) == [
         *about_b,
         "delete LOCATION:22/*,table=LOCATION",
         "delete cached,table=LOCATION,ip,metadata=0x5,nw_dst=192.0.2.0/24",
+        gaps,
     ]
 
 
@@ -272,11 +325,13 @@ def test_an_entry_is_recalled_as_it_would_be_cached_today(packet: PacketIn, dest
     )
 
 
-def test_an_entry_of_whom_nobody_reaches_is_recalled_as_nowhere() -> None:
+def test_an_entry_of_whom_nobody_reaches_is_recalled_as_nowhere_and_of_nobody_not_at_all() -> None:
     world = world_of(*EVERYTHING)
     installed = compiled(UNICAST, world, BY_MAC, MAC)[0]
-    world.apply(Change.gone(B))
+    world.apply(Change.gone(B_HERE))
     assert recalled(world, installed) == NOWHERE
+    world.apply(Change.gone(B))
+    assert recalled(world, installed) == []
 
 
 def test_what_is_no_location_is_not_recalled() -> None:

@@ -13,7 +13,7 @@ from dove_ryu.southbound.lane import Desk
 from dove_ryu.southbound.link import Link
 
 FLOW_MOD, MULTIPART_REQUEST, MULTIPART_REPLY, BARRIER_REQUEST, BARRIER_REPLY = 14, 18, 19, 20, 21
-FLOWS, METERS = 1, 10
+FLOWS, METERS, METER_FEATURES = 1, 10, 11
 ADD, DELETE, DELETE_STRICT = 0, 3, 4
 ANY_TABLE = 0xFF
 NO_MATCH = bytes(8)
@@ -28,6 +28,7 @@ class Switch:
 
     :ivar flows: head and body (match and instructions) of each flow as a statistics reply has them.
     :ivar deaf: whether it no longer takes in anything, as when the host hangs.
+    :ivar most_meters: how many meters it says that it can have.
     :ivar late: flows that the next reply does not tell yet.
     """
 
@@ -38,6 +39,7 @@ class Switch:
         self.desk: Desk | None = None
         self.flows: dict[Key, tuple[tuple[int, ...], bytes]] = {}
         self.deaf = False
+        self.most_meters = 1000
         self.late: set[Key] = set()
         self._service = service
 
@@ -89,6 +91,8 @@ class Switch:
             self.late.clear()
         elif kind == MULTIPART_REQUEST and asked == METERS:
             self._say(reply(METERS, b"", xid))
+        elif kind == MULTIPART_REQUEST and asked == METER_FEATURES:
+            self._say(reply(METER_FEATURES, struct.pack("!IIIBB2x", self.most_meters, 2, 15, 8, 0), xid))
 
     def _change(self, message: bytes) -> None:
         cookie, mask, table, command, idle, hard, priority = struct.unpack_from("!QQBBHHH", message, 8)

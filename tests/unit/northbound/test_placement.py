@@ -142,6 +142,7 @@ def test_a_dswitch_is_registered_changed_and_forgotten(client: Client) -> None:
             "outstanding": 0,
             "flow_changes": 0,
         },
+        "metered": False,
         "ports": {},
         "endpoints": [],
     }

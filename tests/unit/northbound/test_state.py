@@ -4,7 +4,7 @@ from datetime import datetime
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from dove_ryu.dps import Observation
+from dove_ryu.dps import Observation, Refused
 from dove_ryu.model.resolution import Outcome
 
 from .served import Client, Service
@@ -15,6 +15,7 @@ def test_status(shop: Client, service: Service) -> None:
     shop.put("/v1/networks/shop/endpoints/web1/location", {"dswitch": "1", "port": "tap0"})
     service.ask(lambda dps: dps.connect(1, {}, []))
     service.dps.requests[Outcome.DENIED] += 2
+    service.dps.refused[Refused.UNKNOWN_NETWORK] += 4
     status = shop.get("/v1/status")
     assert datetime.fromisoformat(status.pop("started")).tzinfo is not None
     assert status.pop("uptime") >= 0
@@ -28,6 +29,7 @@ def test_status(shop: Client, service: Service) -> None:
         "dswitches": {"known": 2, "connected": 1, "live": 0, "stale": 0},
         "disconnected": ["0000000000000002"],
         "policy_requests": {"allowed": 0, "denied": 2, "unknown": 0, "unlocated": 0},
+        "refused": {"network-rate": 0, "unknown-network": 4, "unreadable": 0, "failed": 0},
         "invalidations": 0,
         "refreshed": 0,
         "outstanding": 0,
@@ -52,6 +54,8 @@ def test_head_is_get_without_the_body(shop: Client) -> None:
 
 def test_metrics(shop: Client, service: Service) -> None:
     service.dps.requests[Outcome.ALLOWED] += 3
+    service.dps.refused[Refused.NETWORK_RATE] += 5
+    service.dps.connect(3, {}, [], metered=False)
     service.dps.observations[7] = Observation("live")
     shop.put("/v1/dswitches/8", {})
     shop("GET", "/v1/networks/shop/policies/app%3Edb")
@@ -63,6 +67,9 @@ def test_metrics(shop: Client, service: Service) -> None:
     values = {(sample.name, *sample.labels.values()): sample.value for family in families for sample in family.samples}
     assert values["dove_policy_requests_total", "allowed"] == 3
     assert values["dove_policy_requests_total", "unknown"] == 0
+    assert values["dove_policy_requests_refused_total", "network-rate"] == 5
+    assert values["dove_policy_requests_refused_total", "failed"] == 0
+    assert values[("dove_dswitches_unmetered",)] == 1
     assert values["dove_dswitches", "live"] == values["dove_dswitches", "down"] == 1
     assert values[("dove_networks",)] == 1
     assert values[("dove_endpoints",)] == 4

@@ -7,13 +7,16 @@ import pytest
 
 from dove_ryu.openflow import oxm, pipeline
 from dove_ryu.openflow.fields import BY_ADDRESS, OUTPUT_PORT, SOURCE_DOMAIN, VNI, Cookie, Kind
-from dove_ryu.openflow.flow import IN_PORT, Action, DecrementTtl, Output, OutputTo, Resubmit, copy, put, text
+from dove_ryu.openflow.flow import IN_PORT, Action, DecrementTtl, Metered, Output, OutputTo, Resubmit, copy, put, text
 from dove_ryu.openflow.pipeline import (
     CLASSIFY,
     GROUPCAST,
+    LIMIT,
     LOCATION,
     MAX_TIMEOUT,
+    METERS,
     NEIGHBOUR,
+    NEIGHBOUR_REQUESTS,
     OUTPUT,
     POLICY,
     ROUTER,
@@ -25,6 +28,7 @@ from dove_ryu.openflow.pipeline import (
     goto,
     manual_page,
     miss_flows,
+    port_meter,
 )
 
 COOKIE = Cookie(Kind.POLICY, 3, 7)
@@ -65,6 +69,7 @@ def test_a_match_that_is_not_declared_is_refused(table: Table) -> None:
         (LOCATION, OutputTo(OUTPUT_PORT.field), "table LOCATION may not do output:NXM_NX_REG5"),
         (SOURCE_GUARD, DecrementTtl(), "table SOURCE_GUARD may not do dec_ttl"),
         (GROUPCAST, Resubmit(0), "table GROUPCAST may not do"),
+        (POLICY, Metered(17), "table POLICY may not do meter:17"),
     ],
 )
 def test_an_action_that_is_not_declared_is_refused(table: Table, action: Action, reason: str) -> None:
@@ -75,6 +80,7 @@ def test_an_action_that_is_not_declared_is_refused(table: Table, action: Action,
 def test_what_is_declared_is_allowed() -> None:
     assert ROUTER.flow(1, {}, [DecrementTtl(), put(BY_ADDRESS, 1), goto(LOCATION)], COOKIE).actions
     assert NEIGHBOUR.flow(1, {}, [copy(oxm.ETH_SRC, oxm.ETH_DST), Output(IN_PORT)], COOKIE).actions
+    assert LIMIT.flow(1, {oxm.IN_PORT: 1}, [Metered(17)], COOKIE).actions
     assert POLICY.ask(1, {}).cookie == POLICY.miss_flow().cookie == int(Cookie(Kind.MISS, POLICY.number))
 
 
@@ -91,14 +97,33 @@ def test_every_table_says_what_becomes_of_a_miss() -> None:
     assert text(flows[:9]).splitlines() == [
         "cookie=0xd000000000000000, priority=0 actions=drop",
         "cookie=0xd000000001000000, table=1, priority=0 actions=drop",
-        "cookie=0xd000000002000000, table=2, priority=0 actions=CONTROLLER:65535",
+        "cookie=0xd000000002000000, table=2, priority=0 actions=resubmit(,17),controller(meter_id=2)",
         "cookie=0xd000000003000000, table=3, priority=0 actions=goto_table:5",
         "cookie=0xd000000004000000, table=4, priority=0 actions=drop",
         "cookie=0xd000000005000000, table=5, priority=0 actions=goto_table:6",
         "cookie=0xd000000006000000, table=6, priority=0 actions=goto_table:7",
         "cookie=0xd000000007000000, table=7, priority=0 actions=goto_table:8",
-        "cookie=0xd000000008000000, table=8, priority=0 actions=CONTROLLER:65535",
+        "cookie=0xd000000008000000, table=8, priority=0 actions=resubmit(,17),CONTROLLER:65535",
     ]
+    assert text(flows[-2:]).splitlines() == [
+        "cookie=0xd000000010000000, table=16, priority=0 actions=controller(meter_id=1)",
+        "cookie=0xd000000011000000, table=17, priority=0 actions=drop",
+    ]
+
+
+def test_what_asks_looks_into_the_limits_first() -> None:
+    """X3: the packet comes up from the table that asks, as it did when nothing limited it."""
+    assert str(POLICY.ask(1, {}).actions[0]) == f"resubmit(,{LIMIT.number})"
+    assert [str(action) for action in NEIGHBOUR.ask(1, {}, NEIGHBOUR_REQUESTS).actions] == [
+        f"resubmit(,{LIMIT.number})",
+        "controller(meter_id=4)",
+    ]
+
+
+def test_a_ports_meter_is_nobody_elses() -> None:
+    assert [port_meter(port) for port in (1, 2)] == [17, 18]
+    assert max(meter.number for meter in METERS) < port_meter(1)
+    assert len({meter.number for meter in METERS}) == len(METERS)
 
 
 def test_the_manual_shows_every_table(capsys: pytest.CaptureFixture[str]) -> None:

@@ -29,6 +29,7 @@ from dove_ryu.openflow.flow import (
     Goto,
     Match,
     Meter,
+    Metered,
     Move,
     Output,
     OutputTo,
@@ -139,6 +140,8 @@ def action_of(action: Action) -> tuple[object, ...]:
             return ("decrement",)
         case Resubmit(table):
             return "resubmit", 0xFFF8, table
+        case Metered(meter):
+            return "meter", meter
         case Goto(table):
             return "goto", table
 
@@ -160,6 +163,8 @@ def heard(action: Any) -> tuple[object, ...]:
             return ("decrement",)
         case parser.NXActionResubmitTable(in_port=port, table_id=table):
             return "resubmit", port, table
+        case parser.OFPInstructionMeter(meter_id=meter):
+            return "meter", meter
         case parser.OFPInstructionGotoTable(table_id=table):
             return "goto", table
     raise AssertionError(f"the framework reads {action!r}")
@@ -446,6 +451,7 @@ def test_a_packet_in_that_is_cut_short_is_refused(length: int) -> None:
 def test_a_term_and_an_action_of_every_kind_come_back() -> None:
     terms = tuple(Term(field, 1, field.full_mask) for field in oxm.FIELDS)
     actions: tuple[Action, ...] = (
+        Metered(17),
         *(SetField(field, 1, field.full_mask) for field in oxm.FIELDS),
         SetField(oxm.REGISTERS[0], 2, 6),
         Move(oxm.METADATA, oxm.TUN_ID, 24),
@@ -506,6 +512,26 @@ def test_the_flows_of_others_are_told_without_what_ours_never_have() -> None:
 def test_the_framework_writes_our_meters_alike(present: bool, command: int) -> None:
     theirs = parser.OFPMeterMod(DATAPATH, command, 0b110, 3, [parser.OFPMeterBandDrop(100, 50)])
     assert codec.meter_change(Meter(3, 100, 50), present) == written(theirs)
+
+
+def test_the_framework_removes_a_meter_alike() -> None:
+    assert codec.meter_deletion(3) == written(parser.OFPMeterMod(DATAPATH, 2, 0, 3))
+
+
+def test_the_framework_asks_what_meters_there_can_be_alike() -> None:
+    assert codec.meter_features_request(17) == written(parser.OFPMeterFeaturesStatsRequest(DATAPATH), 17)
+
+
+@pytest.mark.parametrize("most", [0, 262_144])
+def test_how_many_meters_there_can_be(most: int) -> None:
+    message = codec.message(19, struct.pack("!HH4xIIIBB2x", 11, 0, most, 2, 15, 8, 0), 17)
+    assert codec.is_about_meter_features(message)
+    assert not codec.is_about_meters(message)
+    assert codec.read_most_meters(message) == most == parsed(message).body[0].max_meter
+
+
+def test_who_says_nothing_of_meters_has_none() -> None:
+    assert codec.read_most_meters(codec.message(19, struct.pack("!HH4x", 11, 0))) == 0
 
 
 def test_the_framework_asks_for_meters_alike() -> None:

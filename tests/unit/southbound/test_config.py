@@ -70,7 +70,7 @@ def test_options_can_be_added_after_the_command_line_was_read_by_another_command
     conf([])
     config.register(conf)
     settings = config.settings(conf)
-    assert (settings.openflow_port, settings.rest_port, settings.packet_in_burst) == (6653, 8080, 250)
+    assert (settings.openflow_port, settings.rest_port, settings.packet_in_burst) == (6653, 8080, 5000)
 
 
 @pytest.mark.parametrize(

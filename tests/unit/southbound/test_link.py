@@ -4,9 +4,10 @@ import struct
 
 import pytest
 
+from dove_ryu.openflow import oxm
 from dove_ryu.openflow.fields import APPLICATION, APPLICATION_MASK, Cookie, Kind
-from dove_ryu.openflow.flow import Flow, Match, Meter, Output, PacketOut
-from dove_ryu.openflow.pipeline import METERS
+from dove_ryu.openflow.flow import Flow, FlowChange, FlowStrictDelete, Match, Meter, Metered, Output, PacketOut
+from dove_ryu.openflow.pipeline import LIMIT, METERS, port_meter
 from dove_ryu.openflow.session import OutOfTurn, State
 from dove_ryu.southbound import codec
 from dove_ryu.southbound.lane import Desk
@@ -50,6 +51,11 @@ def meters(*present: Meter, more: bool = False) -> bytes:
     return codec.message(19, struct.pack("!HH4x", 10, more) + told)
 
 
+def features(most: int) -> bytes:
+    """A meter-features reply."""
+    return codec.message(19, struct.pack("!HH4xIIIBB2x", 11, 0, most, 2, 15, 8, 0))
+
+
 @pytest.fixture
 def paper() -> Paper:
     return Paper()
@@ -63,6 +69,7 @@ def link(paper: Paper) -> Link:
 @pytest.fixture
 def reading(link: Link, paper: Paper) -> Link:
     link.greet()
+    link.meters.hear_features(features(1000))
     paper.written.clear()
     return link
 
@@ -78,7 +85,7 @@ def syncing(reading: Link, paper: Paper) -> Link:
 
 @pytest.fixture
 def live(syncing: Link) -> Link:
-    assert syncing.hear_barrier(FIRST + 2)
+    assert syncing.hear_barrier(FIRST + 3)
     return syncing
 
 
@@ -90,7 +97,7 @@ def test_a_link_knows_its_dswitch(link: Link) -> None:
 def test_the_greeting_asks_for_all_flows_of_ours_and_for_the_meters(link: Link, paper: Paper) -> None:
     link.greet()
     flows = codec.flow_request(APPLICATION << 56, APPLICATION_MASK, FIRST)
-    assert paper.written == [flows + codec.meter_request(FIRST + 1)]
+    assert paper.written == [codec.meter_features_request(FIRST + 1) + codec.meter_request(FIRST + 2) + flows]
 
 
 def test_an_audit_asks_for_all_flows_whosever(link: Link, paper: Paper) -> None:
@@ -137,16 +144,16 @@ def test_what_differs_is_sent_with_a_barrier_in_one_write(
     reading.hear_flows(reply())
     reading.hear_meters(meters(*present))
     reading.synchronise([FLOW])
-    assert paper.written == [sent + codec.change(FLOW) + codec.barrier(FIRST + 2)]
+    assert paper.written == [sent + codec.change(FLOW) + codec.barrier(FIRST + 3)]
     assert not reading.live
 
 
 def test_a_dswitch_is_live_once_it_confirms_what_was_sent(syncing: Link) -> None:
     assert not syncing.hear_barrier(99)
     assert syncing.session.state is State.SYNCING
-    assert syncing.hear_barrier(FIRST + 2)
+    assert syncing.hear_barrier(FIRST + 3)
     assert syncing.live
-    assert not syncing.hear_barrier(FIRST + 2)
+    assert not syncing.hear_barrier(FIRST + 3)
 
 
 def test_a_barrier_before_there_was_any_confirms_nothing(link: Link) -> None:
@@ -179,13 +186,13 @@ def test_a_dswitch_follows_a_revision_once_it_has_confirmed_it(live: Link, paper
     live.send([FLOW], revision=7)
     live.send([OTHER], revision=9)
     assert paper.written == [
-        codec.change(FLOW) + codec.barrier(FIRST + 3),
-        codec.change(OTHER) + codec.barrier(FIRST + 4),
+        codec.change(FLOW) + codec.barrier(FIRST + 4),
+        codec.change(OTHER) + codec.barrier(FIRST + 5),
     ]
     assert live.confirmed(9) == 6
-    assert not live.hear_barrier(FIRST + 3)
-    assert live.confirmed(9) == 8
     assert not live.hear_barrier(FIRST + 4)
+    assert live.confirmed(9) == 8
+    assert not live.hear_barrier(FIRST + 5)
     assert live.confirmed(12) == 12
 
 
@@ -197,3 +204,55 @@ def test_a_batch_of_answers_is_one_write_flows_before_their_packets(link: Link, 
 def test_no_answer_is_no_write(link: Link, paper: Paper) -> None:
     link.answer([([], [])])
     assert paper.written == []
+
+
+# Meters of endpoints (X3).
+
+
+def limit(port: int) -> Flow:
+    """What limits the endpoint at a port."""
+    return LIMIT.flow(100, {oxm.IN_PORT: port}, [Metered(port_meter(port))], Cookie(Kind.ENDPOINT, 3))
+
+
+def of_port(port: int, rate: int = Link.allowance.rate) -> Meter:
+    return Meter(port_meter(port), rate, Link.allowance.burst)
+
+
+def test_an_endpoints_meter_is_there_before_its_flow_and_goes_after_it(live: Link, paper: Paper) -> None:
+    live.send([FLOW, limit(1)])
+    live.send([limit(1)])
+    live.send([FlowStrictDelete(limit(1).key), FlowStrictDelete(FLOW.key)])
+    live.send([FlowStrictDelete(limit(1).key)])
+    assert paper.written == [
+        codec.meter_change(of_port(1), present=False) + codec.change(FLOW) + codec.change(limit(1)),
+        codec.change(limit(1)),
+        codec.change(FlowStrictDelete(limit(1).key))
+        + codec.change(FlowStrictDelete(FLOW.key))
+        + codec.meter_deletion(port_meter(1)),
+        codec.change(FlowStrictDelete(limit(1).key)),
+    ]
+
+
+def test_a_reconnected_dswitch_keeps_the_meters_that_are_right(reading: Link, paper: Paper) -> None:
+    """Port 1 stays, port 2 has the rate of another time, port 3 comes, port 4 goes, and port 5 was forgotten."""
+    reading.hear_flows(reply(limit(1), limit(2), limit(4), FLOW))
+    reading.hear_meters(meters(*METERS, of_port(1), of_port(2, rate=7), of_port(4), of_port(5)))
+    changes: list[FlowChange] = [limit(3), FlowStrictDelete(limit(4).key)]
+    reading.synchronise(changes)
+    (written,) = paper.written
+    changed = {codec.meter_change(of_port(2), present=True), codec.meter_change(of_port(3), present=False)}
+    before, after = written.split(b"".join(map(codec.change, changes)))
+    assert {before[: len(before) // 2], before[len(before) // 2 :]} == changed
+    gone = codec.meter_deletion(port_meter(4)) + codec.meter_deletion(port_meter(5))
+    assert after == gone + codec.barrier(FIRST + 3)
+
+
+def test_a_dswitch_that_can_have_no_meters_is_sent_none(link: Link, paper: Paper) -> None:
+    link.greet()
+    link.meters.hear_features(features(0))
+    assert not link.meters.supported
+    link.hear_meters(meters())
+    link.hear_flows(reply())
+    paper.written.clear()
+    link.synchronise([FLOW])
+    assert paper.written == [codec.change(FLOW) + codec.barrier(FIRST + 3)]
