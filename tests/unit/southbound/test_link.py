@@ -175,8 +175,8 @@ def test_changes_go_out_in_order(link: Link, paper: Paper) -> None:
 def test_a_sign_of_life_confirms_nothing(live: Link, paper: Paper) -> None:
     live.send([FLOW], revision=7)
     live.ask_sign()
-    assert paper.written[1:] == [codec.barrier(FIRST + 4)]
-    assert not live.hear_barrier(FIRST + 4)
+    assert paper.written[1:] == [codec.barrier(FIRST + 5)]
+    assert not live.hear_barrier(FIRST + 5)
     assert live.confirmed(7) == 6
 
 
