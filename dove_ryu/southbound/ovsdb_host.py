@@ -312,7 +312,7 @@ def _shared_endpoints(interfaces: tuple[BoundInterface, ...]) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How many packets a second a dSwitch may send up (X3); the bounds are the schema's.
+    """How many packets a second a dSwitch may send up (X3), 0 for no limit; the bounds are the schema's.
 
     `burst` is what it may save up while it is quiet and also its queue: beyond it packets are lost.
     """
@@ -321,7 +321,7 @@ class Limits:
     burst: int
 
     def __post_init__(self) -> None:
-        if self.rate < 100 or self.burst < 25:
+        if 0 < self.rate < 100 or self.rate < 0 or self.burst < 25:
             raise ValueError(
                 f"controller rate limit {self.rate}, burst limit {self.burst}: Open vSwitch takes"
                 " no rate below 100 packets a second and no burst below 25 packets"
@@ -362,12 +362,12 @@ MAX_BACKOFF = 1000
 
 def _controller_wishes(api: Any, bridge: Row, limits: Limits) -> Iterator[Command]:
     wishes = {
-        "controller_rate_limit": limits.rate,
-        "controller_burst_limit": limits.burst,
-        "max_backoff": MAX_BACKOFF,
+        "controller_rate_limit": [limits.rate] if limits.rate else [],
+        "controller_burst_limit": [limits.burst] if limits.rate else [],
+        "max_backoff": [MAX_BACKOFF],
     }
     for controller in bridge.controller:
-        if any(getattr(controller, column) != [value] for column, value in wishes.items()):
+        if any(getattr(controller, column) != value for column, value in wishes.items()):
             yield api.db_set("Controller", controller.uuid, *wishes.items())
 
 

@@ -23,14 +23,7 @@ def test_a_bridge_is_made_a_dswitch(ovs: PrivateOvs, transport: str) -> None:
         assert host.states[0] == (HostState.CONNECTING, f"to {getattr(ovs, transport)}")
 
     assert ovs.vsctl("get", "Bridge", "br-dove", "fail_mode", "other_config:disable-in-band") == 'secure\n"true"'
-    limits = ovs.vsctl(
-        "--format=csv",
-        "--no-headings",
-        "--columns=controller_rate_limit,controller_burst_limit",
-        "list",
-        "Controller",
-    )
-    assert limits.splitlines() == ["3000,700", "3000,700"]
+    assert limits(ovs) == ["3000,700", "3000,700"]
     for encap_type in ("geneve", "vxlan"):
         port = f"dove-{encap_type}"
         assert ovs.vsctl("port-to-br", port) == "br-dove"
@@ -246,6 +239,21 @@ def test_a_refused_change_is_said_and_tried_again(ovs: PrivateOvs) -> None:
         host.until_state(HostState.INCOMPLETE, "the change was refused", "constraint violation", "dove-geneve")
         ovs.vsctl("del-port", "bond0")
         host.until_state(HostState.CONNECTED)
+
+
+def limits(ovs: PrivateOvs) -> list[str]:
+    """Rate and burst of each controller."""
+    columns = "--columns=controller_rate_limit,controller_burst_limit"
+    return ovs.vsctl("--format=csv", "--no-headings", columns, "list", "Controller").splitlines()
+
+
+def test_no_limit_is_taken_away_where_there_was_one(ovs: PrivateOvs) -> None:
+    init(ovs)
+    with Host(ovs.unix, rate_limit=3000, burst_limit=700) as host:
+        host.until_state(HostState.CONNECTED)
+    with Host(ovs.unix, rate_limit=0, burst_limit=700) as host:
+        host.until_state(HostState.CONNECTED)
+    assert limits(ovs) == ["[],[]", "[],[]"]
 
 
 def test_limits_that_open_vswitch_does_not_take() -> None:
