@@ -28,6 +28,7 @@ from dove_ryu.model.entities import (
     Policy,
     PolicyAction,
     PolicyDomain,
+    Service,
     Verdict,
     VirtualNetwork,
 )
@@ -139,10 +140,11 @@ class LaneTables:
             if source is not None and target is not None:
                 self._rule(sheet, tables, source, target)
             yield
+        by_mac = tables.network is not None and tables.network.service is Service.L2  # what most packets go by
         for name in list(tables.endpoints):
             endpoint = tables.endpoints.get(name)
             if endpoint is not None:
-                self._place(sheet, tables, (*endpoint.macs, *endpoint.ips))
+                self._place(sheet, tables, endpoint.macs if by_mac else endpoint.ips)
             yield
 
     def _ways_into(self, desk: Desk, dpid: int, tables: NetworkTables) -> Iterator[None]:

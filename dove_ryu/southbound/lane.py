@@ -171,7 +171,7 @@ class Index:
         if not cython.compiled:
             self._records[high, low] = record
             return
-        if 2 * (self._taken + 1) > self._mask:
+        if 4 * (self._taken + 1) > 3 * self._mask:
             self._rebuild()
         slot: cython.p_ulonglong = self._find(high, low)
         if slot[0] == 0:
@@ -239,7 +239,7 @@ class Index:
         slot: cython.p_ulonglong
         for each in range(count):
             live += old[each * 8] == 1
-        self._allocate(count * 2 if 4 * live >= count else count)
+        self._allocate(count * 2 if 2 * live >= count else count)
         for each in range(count):
             if old[each * 8] == 1:
                 slot = self._find(old[each * 8 + 1], old[each * 8 + 2])
