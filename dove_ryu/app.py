@@ -78,8 +78,9 @@ class DoveApp(framework.RyuApp):
 
     def _hear(self, datapath: Any, messages: list[bytes]) -> None:
         link = _link(datapath)
-        link.received += len(messages)
-        self._service.post(self._switches.hear, link, messages)
+        let_in = link.let_in(messages)
+        if let_in:
+            self._service.post(self._switches.hear, link, let_in)
 
     @framework.set_ev_cls(
         framework.ofp_event.EventOFPStateChange, [framework.MAIN_DISPATCHER, framework.DEAD_DISPATCHER]

@@ -52,6 +52,7 @@ class Refused(enum.Enum):
     """Why a packet that came up is not answered (X3)."""
 
     NETWORK_RATE = "network-rate"
+    TOO_MANY_WAIT = "too-many-wait"
     UNKNOWN_NETWORK = "unknown-network"
     UNREADABLE = "unreadable"
     FAILED = "failed"

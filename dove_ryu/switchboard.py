@@ -136,7 +136,10 @@ class Switchboard:
         self.lanes.close(link.dpid)
 
     def _count(self) -> None:
-        """Add what the lane has answered to what is counted."""
+        """Add what connections' own threads have answered and refused to what is counted."""
+        for link in self._links.values():
+            refused, link.refused = link.refused, 0
+            self._dps.refused[Refused.TOO_MANY_WAIT] += refused
         for dpid, outcome, number in self.lanes.count():
             self._dps.requests[outcome] += number
             self.requests[dpid] += number

@@ -56,7 +56,7 @@ def test_an_operator_sees_who_asks_and_how_much_was_refused(scene: Scene) -> Non
     told = server.dswitch("refused")
     assert re.search(r"^ +\d+ +\d+  noisy-l2/f1$", told, re.MULTILINE), told
     refused = scene.dps.request("GET", "/v1/status")[1]["refused"]
-    assert set(refused) == {"network-rate", "unknown-network", "unreadable", "failed"}
+    assert set(refused) == {"network-rate", "too-many-wait", "unknown-network", "unreadable", "failed"}
     assert not refused["failed"], scene.dps.log[-2000:]
     metrics = scene.dps.request("GET", "/metrics")[1]
     assert 'dove_policy_requests_refused_total{reason="network-rate"} 0.0' in metrics

@@ -29,7 +29,7 @@ def test_status(shop: Client, service: Service) -> None:
         "dswitches": {"known": 2, "connected": 1, "live": 0, "stale": 0},
         "disconnected": ["0000000000000002"],
         "policy_requests": {"allowed": 0, "denied": 2, "unknown": 0, "unlocated": 0},
-        "refused": {"network-rate": 0, "unknown-network": 4, "unreadable": 0, "failed": 0},
+        "refused": {"network-rate": 0, "too-many-wait": 0, "unknown-network": 4, "unreadable": 0, "failed": 0},
         "invalidations": 0,
         "refreshed": 0,
         "outstanding": 0,

@@ -11,7 +11,7 @@ from dove_ryu.openflow.pipeline import LIMIT, METERS, port_meter
 from dove_ryu.openflow.session import OutOfTurn, State
 from dove_ryu.southbound import codec
 from dove_ryu.southbound.lane import Desk
-from dove_ryu.southbound.link import Link
+from dove_ryu.southbound.link import MOST_WAITING, Link
 
 FLOW = Flow(8, 100, Match(), (), int(Cookie(Kind.POLICY, 3, 7)), 300)
 OTHER = Flow(9, 100, Match(), (), FLOW.cookie)
@@ -256,3 +256,13 @@ def test_a_dswitch_that_can_have_no_meters_is_sent_none(link: Link, paper: Paper
     paper.written.clear()
     link.synchronise([FLOW])
     assert paper.written == [codec.change(FLOW) + codec.barrier(FIRST + 3)]
+
+
+def test_packets_are_refused_while_too_many_wait(link: Link) -> None:
+    """X3: what the dSwitch says of our flows is heard all the same, and so are packets once fewer wait."""
+    packet, end = codec.message(codec.PACKET_IN, bytes(34)), codec.message(codec.FLOW_REMOVED, bytes(48))
+    assert link.let_in([packet] * (MOST_WAITING + 1)) == [packet] * (MOST_WAITING + 1)
+    assert link.let_in([packet, end, packet]) == [end]
+    assert link.refused == 2
+    link.answered = MOST_WAITING
+    assert link.let_in([packet]) == [packet]
