@@ -1,0 +1,1 @@
+"""The benchmark of section 5 and the comparisons (F54)."""

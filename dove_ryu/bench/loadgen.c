@@ -1,0 +1,408 @@
+/* A load generator for OpenFlow 1.3 controllers: N dSwitches that make policy requests, in one thread.
+ *
+ * It connects, lets the controller prepare the dSwitches in its own way, and then makes the requests that stand in the
+ * dSwitches' files, over and over. Closed loop: each dSwitch has the same number of requests under way at all times;
+ * what comes out is the rate. Open loop: bursts come at a fixed rate, each from the next dSwitch, whether answers come
+ * or not, and an answer's latency counts from the time at which its request was due, so that a controller (or a
+ * generator) that falls behind cannot hide it. Idle: only keepalives.
+ *
+ * It never sleeps while it measures: it is meant to have a core of its own. The result is one line of JSON.
+ */
+
+#include <arpa/inet.h>
+#include <getopt.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "dswitch.h"
+#include "openflow.h"
+
+static const double SECOND = 1e9;
+static const double WINDOW = 0.1e9;
+enum { MOST_WINDOWS = 36000 };
+
+struct options {
+    struct sockaddr_in controller;
+    const char *directory;
+    double rate, warm_up, seconds, settle, patience, echo_interval;
+    bool idle, barrier;
+};
+
+struct run {
+    struct options options;
+    struct load load;
+    struct dswitch *dswitches;
+    int epoll;
+    uint64_t bursts; /* open loop: made so far */
+    double window_p99[MOST_WINDOWS];
+    uint32_t windows;
+};
+
+static const char USAGE[] =
+    "usage: loadgen --connect HOST:PORT --requests DIRECTORY --dswitches N [options]\n"
+    "  --outstanding K      closed loop: K requests of each dSwitch under way (default: 32)\n"
+    "  --rate R --burst B   open loop: R requests a second in all, in bursts of B of one dSwitch (B: 16)\n"
+    "  --idle               no requests; an echo request of each dSwitch every --echo-interval seconds (5)\n"
+    "  --warm-up S          seconds before the measurement begins (default: 1)\n"
+    "  --seconds S          seconds that are measured (default: 5)\n"
+    "  --ends-with T[:N]    compare nothing; an answer ends with N messages (1) of type packet-out or flow-mod\n"
+    "  --barrier            the controller is not ready before it has sent each dSwitch a barrier\n"
+    "  --settle S           ready when nothing has come for so long (default: 0.5)\n"
+    "  --patience S         give up when no answer has come for so long (default: 5)\n";
+
+static _Noreturn void refuse(const char *what, const char *why)
+{
+    fprintf(stderr, "loadgen: %s: %s\n", what, why);
+    exit(2);
+}
+
+static uint64_t clock_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static uint64_t read_clock(struct run *run)
+{
+    return run->load.now = clock_now();
+}
+
+/* ---- options ----------------------------------------------------------------------------------------------------- */
+
+static double number(const char *option, const char *text, double least)
+{
+    char *end;
+    double value = strtod(text, &end);
+    if (end == text || *end || !(value >= least))
+        refuse(option, "a number is needed, and not one so small");
+    return value;
+}
+
+static void read_address(struct options *options, char *text)
+{
+    char *colon = strrchr(text, ':');
+    if (!colon)
+        refuse(text, "write it like 127.0.0.1:6653");
+    *colon = 0;
+    options->controller.sin_family = AF_INET;
+    options->controller.sin_port = htons((uint16_t)number("--connect", colon + 1, 1));
+    if (inet_pton(AF_INET, text, &options->controller.sin_addr) != 1)
+        refuse(text, "it is no IPv4 address");
+}
+
+static void read_end(struct load *load, char *text)
+{
+    char *colon = strchr(text, ':');
+    load->check = false;
+    if (colon) {
+        load->ends = (uint32_t)number("--ends-with", colon + 1, 1);
+        *colon = 0;
+    }
+    if (strcmp(text, "packet-out") == 0)
+        load->ends_with = PACKET_OUT;
+    else if (strcmp(text, "flow-mod") == 0)
+        load->ends_with = FLOW_MOD;
+    else
+        refuse(text, "an answer ends with packet-out or flow-mod");
+}
+
+static void read_option(struct run *run, const char *name, char *value)
+{
+    struct options *options = &run->options;
+    struct load *load = &run->load;
+    if (strcmp(name, "connect") == 0)
+        read_address(options, value);
+    else if (strcmp(name, "requests") == 0)
+        options->directory = value;
+    else if (strcmp(name, "dswitches") == 0)
+        load->dswitches = (uint32_t)number("--dswitches", value, 1);
+    else if (strcmp(name, "outstanding") == 0)
+        load->outstanding = (uint32_t)number("--outstanding", value, 1);
+    else if (strcmp(name, "rate") == 0)
+        options->rate = number("--rate", value, 1);
+    else if (strcmp(name, "burst") == 0)
+        load->burst = (uint32_t)number("--burst", value, 1);
+    else if (strcmp(name, "warm-up") == 0)
+        options->warm_up = number("--warm-up", value, 0);
+    else if (strcmp(name, "seconds") == 0)
+        options->seconds = number("--seconds", value, 0.01);
+    else if (strcmp(name, "settle") == 0)
+        options->settle = number("--settle", value, 0);
+    else if (strcmp(name, "patience") == 0)
+        options->patience = number("--patience", value, 0.1);
+    else if (strcmp(name, "echo-interval") == 0)
+        options->echo_interval = number("--echo-interval", value, 0.001);
+    else if (strcmp(name, "ends-with") == 0)
+        read_end(load, value);
+    else if (strcmp(name, "idle") == 0)
+        options->idle = true;
+    else if (strcmp(name, "barrier") == 0)
+        options->barrier = true;
+    else {
+        fputs(USAGE, stdout);
+        exit(0);
+    }
+}
+
+static void read_options(struct run *run, int count, char **values)
+{
+    static const char *const with_value[] = {"connect", "requests", "dswitches", "outstanding", "rate",
+                                             "burst",   "warm-up",  "seconds",   "settle",      "patience",
+                                             "echo-interval", "ends-with"};
+    static const char *const without[] = {"idle", "barrier", "help"};
+    struct option known[16] = {0};
+    size_t options = 0;
+    for (size_t each = 0; each < sizeof with_value / sizeof *with_value; each++)
+        known[options++] = (struct option){with_value[each], required_argument, NULL, 0};
+    for (size_t each = 0; each < sizeof without / sizeof *without; each++)
+        known[options++] = (struct option){without[each], no_argument, NULL, 0};
+    run->options = (struct options){.warm_up = 1, .seconds = 5, .settle = 0.5, .patience = 5, .echo_interval = 5};
+    run->load = (struct load){.check = true, .ends = 1, .burst = 16};
+    int which, got;
+    while ((got = getopt_long(count, values, "", known, &which)) == 0)
+        read_option(run, known[which].name, optarg);
+    if (got != -1 || !run->options.directory || !run->options.controller.sin_port || !run->load.dswitches) {
+        fputs(USAGE, stderr);
+        exit(2);
+    }
+    if (run->options.rate > 0)
+        run->load.outstanding = 0;
+    else if (!run->load.outstanding)
+        run->load.outstanding = 32;
+    if (run->load.outstanding > MOST_OUTSTANDING || run->options.seconds * SECOND / WINDOW > MOST_WINDOWS)
+        refuse("--outstanding or --seconds", "at most 65536, and an hour");
+}
+
+/* ---- connections ------------------------------------------------------------------------------------------------- */
+
+static void *allocate(size_t size)
+{
+    void *memory = calloc(1, size);
+    if (!memory)
+        refuse("memory", "there is not enough");
+    return memory;
+}
+
+static void open_dswitch(struct run *run, uint32_t index)
+{
+    struct dswitch *d = &run->dswitches[index];
+    struct dswitch_file *file = allocate(sizeof *file);
+    char path[4096];
+    snprintf(path, sizeof path, "%s/%u.dswitch", run->options.directory, index + 1);
+    const char *reason = dswitch_file_open(path, file);
+    if (reason)
+        refuse(path, reason);
+    if (!file->count && !run->options.idle)
+        refuse(path, "it has no requests; prepare with more --dswitches, or say --idle");
+    d->load = &run->load;
+    d->file = file;
+    d->index = index;
+    d->input = allocate(INPUT);
+    d->output = allocate(OUTPUT);
+    d->sent_at = allocate((run->load.outstanding + 1) * sizeof *d->sent_at);
+    d->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const int yes = 1;
+    if (d->fd < 0 || connect(d->fd, (struct sockaddr *)&run->options.controller, sizeof run->options.controller) < 0) {
+        char *address = inet_ntoa(run->options.controller.sin_addr);
+        fprintf(stderr, "loadgen: %s:%d: %s; is the controller running, and is it this port?\n", address,
+                ntohs(run->options.controller.sin_port), strerror(errno));
+        exit(1);
+    }
+    setsockopt(d->fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+    struct epoll_event event = {.events = EPOLLIN, .data.u32 = index};
+    epoll_ctl(run->epoll, EPOLL_CTL_ADD, d->fd, &event);
+    dswitch_say(d, HELLO, NULL, 0, NULL);
+}
+
+/* Hear whoever has something to say, waiting up to so many milliseconds; then send what is to be sent. */
+static void turn(struct run *run, int wait)
+{
+    struct epoll_event events[64];
+    int ready = epoll_wait(run->epoll, events, 64, wait);
+    read_clock(run);
+    for (int each = 0; each < ready; each++) {
+        struct dswitch *d = &run->dswitches[events[each].data.u32];
+        dswitch_hear(d);
+        if (run->load.begun && run->load.outstanding)
+            dswitch_refill(d);
+    }
+    for (uint32_t each = 0; each < run->load.dswitches; each++) {
+        struct dswitch *d = &run->dswitches[each];
+        if (d->pending || d->sent != d->due)
+            dswitch_send(d);
+    }
+}
+
+static bool is_prepared(const struct run *run)
+{
+    for (uint32_t each = 0; each < run->load.dswitches; each++)
+        if (!run->dswitches[each].greeted || (run->options.barrier && !run->dswitches[each].barriers))
+            return false;
+    return true;
+}
+
+/* Let the controller do what it does with a new switch, until it is quiet. */
+static void prepare(struct run *run)
+{
+    uint64_t since = run->load.last_heard = read_clock(run);
+    while (!is_prepared(run) || run->load.now - run->load.last_heard < run->options.settle * SECOND) {
+        turn(run, 10);
+        if (run->load.now - run->load.last_heard > run->options.patience * SECOND) {
+            uint32_t greeted = 0;
+            for (uint32_t each = 0; each < run->load.dswitches; each++)
+                greeted += run->dswitches[each].greeted;
+            fprintf(stderr, "loadgen: the controller is silent and not ready: it asked %u of %u dSwitches for "
+                            "their features%s\n",
+                    greeted, run->load.dswitches, run->options.barrier ? ", and not all for a barrier" : "");
+            exit(1);
+        }
+    }
+    fprintf(stderr, "loadgen: %u dSwitches ready after %.1f s\n", run->load.dswitches,
+            (double)(run->load.now - since) / SECOND);
+}
+
+/* ---- load -------------------------------------------------------------------------------------------------------- */
+
+static void make_due_bursts(struct run *run)
+{
+    struct load *load = &run->load;
+    uint64_t due = (uint64_t)((double)(load->now - load->start) / load->interval) + 1;
+    for (; run->bursts < due; run->bursts++) {
+        struct dswitch *d = &run->dswitches[run->bursts % load->dswitches];
+        d->due += load->burst;
+        dswitch_send(d);
+    }
+}
+
+static void end_window(struct run *run, bool keep)
+{
+    struct histogram *window = &run->load.window;
+    if (keep && window->count) {
+        run->window_p99[run->windows++] = (double)histogram_percentile(window, 0.99);
+        histogram_add(&run->load.total, window);
+    }
+    histogram_reset(window);
+}
+
+static void see_that_answers_come(const struct run *run)
+{
+    if (run->load.now - run->load.last_answer < run->options.patience * SECOND)
+        return;
+    const struct dswitch *worst = run->dswitches;
+    for (uint32_t each = 1; each < run->load.dswitches; each++)
+        if (run->dswitches[each].due - run->dswitches[each].answered > worst->due - worst->answered)
+            worst = &run->dswitches[each];
+    dswitch_fail(worst, "no answer has come for %g s, to anyone", run->options.patience);
+}
+
+/* Ask for so many seconds. */
+static void ask(struct run *run, double seconds, bool measure)
+{
+    uint64_t end = run->load.now + (uint64_t)(seconds * SECOND), window = run->load.now;
+    while (run->load.now < end) {
+        turn(run, 0);
+        if (!run->load.outstanding)
+            make_due_bursts(run);
+        if (run->load.now - window >= WINDOW) {
+            end_window(run, measure);
+            window = run->load.now;
+            see_that_answers_come(run);
+        }
+    }
+    end_window(run, measure);
+}
+
+static uint64_t outstanding(const struct run *run)
+{
+    uint64_t requests = 0;
+    for (uint32_t each = 0; each < run->load.dswitches; each++)
+        requests += run->dswitches[each].due - run->dswitches[each].answered;
+    return requests;
+}
+
+static int by_value(const void *one, const void *other)
+{
+    double difference = *(const double *)one - *(const double *)other;
+    return difference < 0 ? -1 : difference > 0;
+}
+
+static void report(struct run *run, double seconds)
+{
+    const struct load *load = &run->load;
+    const struct histogram *total = &load->total;
+    qsort(run->window_p99, run->windows, sizeof *run->window_p99, by_value);
+    double windowed = run->windows ? run->window_p99[run->windows / 2] : 0;
+    printf("{\"dswitches\": %u, \"seconds\": %.6f, \"checked\": %s, ", load->dswitches, seconds,
+           load->check ? "true" : "false");
+    if (load->outstanding)
+        printf("\"outstanding\": %u, ", load->outstanding);
+    else
+        printf("\"rate\": %.0f, \"burst\": %u, ", run->options.rate, load->burst);
+    printf("\"answers\": %llu, \"answers_per_second\": %.1f, \"mismatches\": %llu, \"unasked\": %llu, "
+           "\"asides\": %llu, \"echoes\": %llu, \"backlog\": %llu, \"bytes_per_answer\": %.1f, ",
+           (unsigned long long)load->answers, (double)load->answers / seconds, (unsigned long long)load->mismatches,
+           (unsigned long long)load->unasked, (unsigned long long)load->asides, (unsigned long long)load->echoes,
+           (unsigned long long)outstanding(run),
+           load->answers ? (double)load->answer_bytes / (double)load->answers : 0);
+    printf("\"latency_us\": {\"p50\": %.2f, \"p90\": %.2f, \"p99\": %.2f, \"p99.9\": %.2f, \"max\": %.2f, "
+           "\"windowed_p99\": %.2f, \"windows\": %u}}\n",
+           (double)histogram_percentile(total, 0.5) / 1e3, (double)histogram_percentile(total, 0.9) / 1e3,
+           (double)histogram_percentile(total, 0.99) / 1e3, (double)histogram_percentile(total, 0.999) / 1e3,
+           (double)total->max / 1e3, windowed / 1e3, run->windows);
+}
+
+static void load_controller(struct run *run)
+{
+    struct load *load = &run->load;
+    histogram_reset(&load->total);
+    histogram_reset(&load->window);
+    load->begun = true;
+    load->start = load->last_answer = read_clock(run);
+    load->interval = run->options.rate > 0 ? SECOND * load->burst / run->options.rate : 0;
+    for (uint32_t each = 0; each < load->dswitches && load->outstanding; each++)
+        dswitch_refill(&run->dswitches[each]);
+    ask(run, run->options.warm_up, false);
+    load->answers = load->answer_bytes = 0;
+    uint64_t began = load->now;
+    ask(run, run->options.seconds, true);
+    report(run, (double)(load->now - began) / SECOND);
+}
+
+/* Only keepalives, as a switch that has nothing to ask sends them. */
+static void stay_idle(struct run *run)
+{
+    uint64_t began = read_clock(run), end = began + (uint64_t)(run->options.seconds * SECOND), asked = 0;
+    double interval = run->options.echo_interval * SECOND / run->load.dswitches;
+    while (run->load.now < end) {
+        for (; (double)asked * interval <= (double)(run->load.now - began); asked++)
+            dswitch_say(&run->dswitches[asked % run->load.dswitches], ECHO_REQUEST, NULL, 0, NULL);
+        turn(run, 1);
+    }
+    printf("{\"dswitches\": %u, \"seconds\": %.6f, \"idle\": true, \"echo_requests\": %llu, \"echoes\": %llu}\n",
+           run->load.dswitches, (double)(run->load.now - began) / SECOND, (unsigned long long)asked,
+           (unsigned long long)run->load.echoes);
+}
+
+int main(int count, char **values)
+{
+    static struct run run;
+    read_options(&run, count, values);
+    struct rlimit files;
+    getrlimit(RLIMIT_NOFILE, &files);
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+    run.epoll = epoll_create1(EPOLL_CLOEXEC);
+    run.dswitches = allocate(run.load.dswitches * sizeof *run.dswitches);
+    for (uint32_t each = 0; each < run.load.dswitches; each++)
+        open_dswitch(&run, each);
+    prepare(&run);
+    if (run.options.idle)
+        stay_idle(&run);
+    else
+        load_controller(&run);
+    return run.load.mismatches || run.load.unasked ? 1 : 0;
+}

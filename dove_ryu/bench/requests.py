@@ -1,0 +1,178 @@
+"""Policy requests as Open vSwitch sends them, and the answer that each must get.
+
+A packet-in is rendered byte for byte as ovs-vswitchd 3.1 encodes one (a test holds a real one beside it): the match
+carries the ingress port, then whatever registers are not zero, then metadata.  The expected answer comes from a
+:class:`~dove_ryu.dps.Dps` with the same world, by the plain way: read, resolve, build flows, encode.  The fast lane has
+to give these bytes and no others.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import IPv6Address
+from pathlib import Path
+from random import Random
+
+from dove_ryu.bench.world import GATEWAY_MAC, Host, Plan
+from dove_ryu.dps import Dps
+from dove_ryu.model.entities import Service
+from dove_ryu.openflow import oxm
+from dove_ryu.openflow.fields import BY_ADDRESS, SOURCE_DOMAIN, SOURCE_ENDPOINT, VNI, Cookie, Kind
+from dove_ryu.openflow.pipeline import LOCATION
+from dove_ryu.southbound import codec
+
+MAGIC = b"DOVEDSW1"
+_HEADER = struct.Struct("=8sQIIQQ")
+_PORT = struct.Struct("!I4x6s2x16sII24x")
+_OXM_WORD = struct.Struct("!HBBI")
+_PACKET_IN = struct.Struct("!IHBBQHH")
+_NO_BUFFER, _NO_MATCH, _OXM = 0xFFFFFFFF, 0, 1
+_UDP, _TCP, _SYN = 17, 6, 2
+_SIZES = range(64, 101)
+"""How long the packets are that come up, in bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A policy request, and what has to come back."""
+
+    packet_in: bytes
+    answer: bytes
+
+
+class UnansweredError(ValueError):
+    """The plain way gives a request no answer, so nothing could be checked."""
+
+
+def policy_requests(plan: Plan, dps: Dps, dpid: int, count: int, random: Random) -> Iterator[Request]:
+    """Requests of a dSwitch for random pairs of one network: a host of its own asks for any other of its network.
+
+    :param dps: whose world is that of *plan*, and knows the dSwitch's ports.
+    :raises UnansweredError: where the DPS would not answer, so that the world is not that of *plan*.
+    """
+    hosted = plan.hosted(dpid)
+    for _ in range(count):
+        network, member = random.choice(hosted)
+        other = (member + random.randrange(1, plan.members)) % plan.members
+        packet_in = _location_request(plan, dps, network, member, other, random)
+        answer = plain_answer(dps, dpid, packet_in)
+        if not answer:
+            raise UnansweredError(f"dSwitch {dpid} gets no answer for {plan.network(network)}, e{member} to e{other}")
+        yield Request(packet_in, answer)
+
+
+def plain_requests(plan: Plan, dpid: int, count: int, random: Random) -> Iterator[Request]:
+    """The same packets as a switch with one empty table sends them up, for controllers that know no pipeline."""
+    hosted = plan.hosted(dpid)
+    for _ in range(count):
+        network, member = random.choice(hosted)
+        _, other = random.choice(hosted)
+        sender, receiver = plan.host(network, member), plan.host(network, other)
+        data = frame(sender, receiver, receiver.mac, random)
+        yield Request(packet_in(0, 0, {oxm.IN_PORT: sender.port}, data), b"")
+
+
+def plain_answer(dps: Dps, dpid: int, packet_in: bytes) -> bytes:
+    """The bytes that the ordinary way writes for a packet-in."""
+    answer = dps.packet_in(dpid, codec.read_packet_in(packet_in))
+    return b"".join(map(codec.change, answer.flows)) + b"".join(map(codec.packet_out, answer.packets))
+
+
+def _location_request(plan: Plan, dps: Dps, network: int, member: int, other: int, random: Random) -> bytes:
+    """A packet that missed in LOCATION; in an L3 network it went to the gateway and has lost a hop."""
+    tables = dps.world.tables[plan.network(network)]
+    sender, receiver = plan.host(network, member), plan.host(network, other)
+    source = tables.endpoints[sender.name]
+    routed = plan.service(network) is Service.L3
+    fields = {
+        oxm.IN_PORT: sender.port,
+        **({BY_ADDRESS.field: 1} if routed else {}),
+        SOURCE_DOMAIN.field: tables.domains[source.domain].number,
+        SOURCE_ENDPOINT.field: source.number,
+        VNI.field: network + 1,
+    }
+    data = frame(sender, receiver, GATEWAY_MAC if routed else receiver.mac, random)
+    return packet_in(int(Cookie(Kind.MISS, LOCATION.number)), LOCATION.number, fields, data)
+
+
+def packet_in(cookie: int, table: int, fields: dict[oxm.Field, int], data: bytes) -> bytes:
+    """A packet-in message with the whole packet, which no flow has matched."""
+    terms = b"".join(
+        _OXM_WORD.pack(field.oxm_class, field.number << 1, 4, value)
+        if field.octets == 4
+        else struct.pack("!HBBQ", field.oxm_class, field.number << 1, 8, value)
+        for field, value in fields.items()
+    )
+    head = _PACKET_IN.pack(_NO_BUFFER, len(data), _NO_MATCH, table, cookie, _OXM, 4 + len(terms))
+    return codec.message(codec.PACKET_IN, head + terms + bytes(-(4 + len(terms)) % 8) + b"\0\0" + data)
+
+
+def frame(sender: Host, receiver: Host, to: str, random: Random) -> bytes:
+    """A first packet: a TCP SYN or a UDP datagram, one in eight over IPv6; 64 to 100 bytes."""
+    six = random.randrange(8) == 0
+    ports = struct.pack("!HH", random.randrange(1024, 65536), random.choice((53, 80, 443, 5432)))
+    if random.randrange(2):
+        protocol, transport = _TCP, ports + struct.pack("!IIBBHHH", random.getrandbits(32), 0, 0x50, _SYN, 64240, 0, 0)
+    else:
+        body = max(0, random.choice(_SIZES) - 14 - (40 if six else 20) - 8)
+        protocol, transport = _UDP, ports + struct.pack("!HH", 8 + body, 0) + bytes(body)
+    ethernet = _mac(to) + _mac(sender.mac)
+    if six:
+        addresses = IPv6Address(sender.ipv6).packed + IPv6Address(receiver.ipv6).packed
+        header = struct.pack("!IHBB", 6 << 28, len(transport), protocol, 63)
+        whole = ethernet + oxm.IPV6.to_bytes(2, "big") + header + addresses + transport
+    else:
+        addresses = oxm.IPV4_ADDRESS.number(sender.ipv4) << 32 | oxm.IPV4_ADDRESS.number(receiver.ipv4)
+        header = struct.pack("!BBHHHBBHQ", 0x45, 0, 20 + len(transport), 0, 0, 63, protocol, 0, addresses)
+        whole = ethernet + oxm.IPV4.to_bytes(2, "big") + header + transport
+    return whole.ljust(_SIZES.start, b"\0")
+
+
+def write_dswitch(path: Path, dpid: int, ports: dict[str, int], requests: list[Request]) -> None:
+    """The file of one emulated dSwitch (``dswitch_file.h`` says its form)."""
+    packet_ins = [request.packet_in for request in requests]
+    answers = [request.answer for request in requests]
+    parts = [
+        _HEADER.pack(MAGIC, dpid, len(ports), len(requests), sum(map(len, packet_ins)), sum(map(len, answers))),
+        *(_PORT.pack(number, _port_mac(dpid, number), name.encode(), 0, 4) for name, number in ports.items()),
+        _offsets(packet_ins),
+        _offsets(answers),
+        *packet_ins,
+        *answers,
+    ]
+    path.write_bytes(b"".join(parts))
+
+
+def read_dswitch(path: Path) -> list[Request]:
+    """The requests in a dSwitch's file, with their answers."""
+    data = path.read_bytes()
+    _, _, ports, count, request_bytes, _ = _HEADER.unpack_from(data)
+    at = _HEADER.size + ports * _PORT.size
+    offsets = struct.unpack_from(f"={2 * count + 2}I", data, at)
+    requests = at + 4 * len(offsets)
+    answers = requests + request_bytes
+    return [
+        Request(
+            data[requests + offsets[each] : requests + offsets[each + 1]],
+            data[answers + offsets[count + 1 + each] : answers + offsets[count + 2 + each]],
+        )
+        for each in range(count)
+    ]
+
+
+def _offsets(messages: list[bytes]) -> bytes:
+    total, offsets = 0, [0]
+    for message in messages:
+        total += len(message)
+        offsets.append(total)
+    return struct.pack(f"={len(offsets)}I", *offsets)
+
+
+def _port_mac(dpid: int, number: int) -> bytes:
+    return struct.pack("!BBHH", 0x0A, 0, dpid & 0xFFFF, number)
+
+
+def _mac(text: str) -> bytes:
+    return bytes.fromhex(text.replace(":", ""))
