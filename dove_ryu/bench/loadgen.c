@@ -369,6 +369,8 @@ static void load_controller(struct run *run)
     load->answers = load->answer_bytes = 0;
     uint64_t began = load->now;
     ask(run, run->options.seconds, true);
+    if (!load->answers)
+        dswitch_fail(run->dswitches, "no answer came in %g s, to anyone", run->options.seconds);
     report(run, (double)(load->now - began) / SECOND);
 }
 

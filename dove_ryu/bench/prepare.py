@@ -1,8 +1,8 @@
 """``python -m dove_ryu.bench.prepare``: the world in a store, and what each emulated dSwitch asks.
 
 In the directory it leaves ``store.sqlite``, which a DPS starts on, and for each dSwitch ``dove/N.dswitch`` with policy
-requests and their answers and ``plain/N.dswitch`` with the same kind of packets for other controllers.  A directory that
-was prepared in the same way is left as it is.
+requests and their answers, and ``plain/N.dswitch`` and ``learning/N.dswitch`` with such packets for other controllers.
+A directory that was prepared in the same way is left as it is.
 """
 
 from __future__ import annotations
@@ -16,14 +16,17 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from random import Random
 
-from dove_ryu.bench.requests import plain_requests, policy_requests, write_dswitch
+from dove_ryu.bench.requests import learning_requests, plain_requests, policy_requests, write_dswitch
 from dove_ryu.bench.world import Plan, write_world
 from dove_ryu.dps import Dps
 from dove_ryu.model.documents import ROOT, change_of
 from dove_ryu.store import open_store
 
-FORM = 1
+FORM = 2
 """Raised when what is prepared changes its form."""
+
+PLAIN = 5_000
+"""Requests of one dSwitch that suffice for controllers a hundred times slower."""
 
 Report = Callable[[str, float], object]
 """Is told what is being done, and how much of it is done, from 0 to 1."""
@@ -93,7 +96,7 @@ def load_dps(url: str, report: Report) -> Dps:
 
 def _write_dswitches(workload: Workload, dps: Dps, directory: Path, report: Report) -> None:
     plan, whole, done = workload.plan, sum(workload.requests), 0
-    for name in ("dove", "plain"):
+    for name in ("dove", "plain", "learning"):
         (directory / name).mkdir()
     for dpid in range(1, workload.emulated + 1):
         count = workload.requests[dpid - 1] if dpid <= len(workload.requests) else 0
@@ -101,7 +104,8 @@ def _write_dswitches(workload: Workload, dps: Dps, directory: Path, report: Repo
         random = Random(workload.seed << 32 | dpid)
         for name, requests in (
             ("dove", policy_requests(plan, dps, dpid, count, random)),
-            ("plain", plain_requests(plan, dpid, min(count, 10_000), random)),
+            ("plain", plain_requests(plan, dpid, min(count, PLAIN), random)),
+            ("learning", learning_requests(dpid, min(count, PLAIN), random)),
         ):
             write_dswitch(directory / name / f"{dpid}.dswitch", dpid, ports, list(requests))
         done += count

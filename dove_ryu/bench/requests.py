@@ -24,12 +24,18 @@ from dove_ryu.openflow.pipeline import LOCATION
 from dove_ryu.southbound import codec
 
 MAGIC = b"DOVEDSW1"
+LEARNING_VLAN = 100
+LEARNING_PORTS = 4
+"""Faucet takes a second for each hundred ports of a switch that connects."""
+LEARNING_COOKIE = 1524372928
+"""That of Faucet's own flows, which it looks for in a packet-in."""
 _HEADER = struct.Struct("=8sQIIQQ")
 _PORT = struct.Struct("!I4x6s2x16sII24x")
 _OXM_WORD = struct.Struct("!HBBI")
 _PACKET_IN = struct.Struct("!IHBBQHH")
-_NO_BUFFER, _NO_MATCH, _OXM = 0xFFFFFFFF, 0, 1
-_UDP, _TCP, _SYN = 17, 6, 2
+_NO_BUFFER, _OXM = 0xFFFFFFFF, 1
+_NO_MATCH, _BY_ACTION = 0, 1
+_UDP, _TCP, _SYN, _TAGGED = 17, 6, 2, 0x8100
 _SIZES = range(64, 101)
 """How long the packets are that come up, in bytes."""
 
@@ -74,6 +80,17 @@ def plain_requests(plan: Plan, dpid: int, count: int, random: Random) -> Iterato
         yield Request(packet_in(0, 0, {oxm.IN_PORT: sender.port}, data), b"")
 
 
+def learning_requests(dpid: int, count: int, random: Random) -> Iterator[Request]:
+    """Packets of ever new senders in a VLAN, for Faucet, which answers a packet-in only to remember its sender."""
+    tag = struct.pack("!HH", _TAGGED, LEARNING_VLAN)
+    for serial in range(count):
+        mac = (0x06 << 40 | dpid << 24 | serial).to_bytes(6, "big").hex(":")
+        sender = Host("", mac, "10.0.0.1", "fd00::1", dpid, 0)
+        data = frame(sender, sender, "02:00:00:00:00:01", random)
+        fields = {oxm.IN_PORT: random.randrange(LEARNING_PORTS) + 1}
+        yield Request(packet_in(LEARNING_COOKIE, 0, fields, data[:12] + tag + data[12:], _BY_ACTION), b"")
+
+
 def plain_answer(dps: Dps, dpid: int, packet_in: bytes) -> bytes:
     """The bytes that the ordinary way writes for a packet-in."""
     answer = dps.packet_in(dpid, codec.read_packet_in(packet_in))
@@ -97,21 +114,21 @@ def _location_request(plan: Plan, dps: Dps, network: int, member: int, other: in
     return packet_in(int(Cookie(Kind.MISS, LOCATION.number)), LOCATION.number, fields, data)
 
 
-def packet_in(cookie: int, table: int, fields: dict[oxm.Field, int], data: bytes) -> bytes:
-    """A packet-in message with the whole packet, which no flow has matched."""
+def packet_in(cookie: int, table: int, fields: dict[oxm.Field, int], data: bytes, reason: int = _NO_MATCH) -> bytes:
+    """A packet-in message with the whole packet."""
     terms = b"".join(
         _OXM_WORD.pack(field.oxm_class, field.number << 1, 4, value)
         if field.octets == 4
         else struct.pack("!HBBQ", field.oxm_class, field.number << 1, 8, value)
         for field, value in fields.items()
     )
-    head = _PACKET_IN.pack(_NO_BUFFER, len(data), _NO_MATCH, table, cookie, _OXM, 4 + len(terms))
+    head = _PACKET_IN.pack(_NO_BUFFER, len(data), reason, table, cookie, _OXM, 4 + len(terms))
     return codec.message(codec.PACKET_IN, head + terms + bytes(-(4 + len(terms)) % 8) + b"\0\0" + data)
 
 
-def frame(sender: Host, receiver: Host, to: str, random: Random) -> bytes:
+def frame(sender: Host, receiver: Host, to: str, random: Random, only_ipv4: bool = False) -> bytes:
     """A first packet: a TCP SYN or a UDP datagram, one in eight over IPv6; 64 to 100 bytes."""
-    six = random.randrange(8) == 0
+    six = random.randrange(8) == 0 and not only_ipv4
     ports = struct.pack("!HH", random.randrange(1024, 65536), random.choice((53, 80, 443, 5432)))
     if random.randrange(2):
         protocol, transport = _TCP, ports + struct.pack("!IIBBHHH", random.getrandbits(32), 0, 0x50, _SYN, 64240, 0, 0)
@@ -124,8 +141,8 @@ def frame(sender: Host, receiver: Host, to: str, random: Random) -> bytes:
         header = struct.pack("!IHBB", 6 << 28, len(transport), protocol, 63)
         whole = ethernet + oxm.IPV6.to_bytes(2, "big") + header + addresses + transport
     else:
-        addresses = oxm.IPV4_ADDRESS.number(sender.ipv4) << 32 | oxm.IPV4_ADDRESS.number(receiver.ipv4)
-        header = struct.pack("!BBHHHBBHQ", 0x45, 0, 20 + len(transport), 0, 0, 63, protocol, 0, addresses)
+        pair = oxm.IPV4_ADDRESS.number(sender.ipv4) << 32 | oxm.IPV4_ADDRESS.number(receiver.ipv4)
+        header = struct.pack("!BBHHHBBHQ", 0x45, 0, 20 + len(transport), 0, 0, 63, protocol, 0, pair)
         whole = ethernet + oxm.IPV4.to_bytes(2, "big") + header + transport
     return whole.ljust(_SIZES.start, b"\0")
 

@@ -5,6 +5,9 @@ L3 network with a gateway.  All networks use the *same* MAC and IP addresses, so
 tells them apart.  Endpoints lie over all dSwitches in turn, of which some speak Geneve and VXLAN and some VXLAN only:
 most destinations are behind a tunnel, of the one protocol or the other.
 
+One small network more is there to be changed while others ask (:data:`CHANGING`): nobody asks in it, so that every
+answer stays what it was.
+
 It is written in blueprints and goes into the store by the project's own code, as it would come over REST.
 """
 
@@ -23,9 +26,17 @@ from dove_ryu.model.entities import DSwitch, Encapsulation, Location, Service
 from dove_ryu.model.world import Change
 from dove_ryu.store import Store
 
+CHANGING = "changing"
+"""The network whose policies are changed under load; it has two endpoints at each of the first dSwitches."""
+
+CHANGED_POLICY = "left>right"
+
 GATEWAY_MAC = "02:00:ff:00:00:01"
 FIRST_TUNNEL_PORT = 60000
 """OpenFlow numbers of the tunnel ports, above those of endpoints."""
+CHANGING_PORT = 59000
+"""And of the ports of the network that changes."""
+_CHANGING_DSWITCHES = 8
 _FIRST_IPV4, _FIRST_IPV6, _FIRST_MAC = int(IPv4Address("10.0.1.0")), int(IPv6Address("fd00::1:0")), 0x02_00_00_00_00_00
 _STRIDE = 37
 _COMMIT = 20_000
@@ -96,7 +107,8 @@ class Plan:
     def ports(self, dpid: int) -> dict[str, int]:
         """A dSwitch's ports, numbers by name."""
         endpoints = {f"p{number}": number for number in range(1, len(self.hosted(dpid)) + 1)}
-        return {"dove-geneve": FIRST_TUNNEL_PORT, "dove-vxlan": FIRST_TUNNEL_PORT + 1, **endpoints}
+        changing = {f"c{side}": CHANGING_PORT + side for side in range(2) if dpid <= _CHANGING_DSWITCHES}
+        return {"dove-geneve": FIRST_TUNNEL_PORT, "dove-vxlan": FIRST_TUNNEL_PORT + 1, **changing, **endpoints}
 
     def blueprint(self, network: int) -> dict[str, Any]:
         """The document of a network: every second of its policies denies, what has none may pass."""
@@ -132,6 +144,24 @@ class Plan:
             "ttl": 60 + number,
         }
 
+    def changing_blueprint(self) -> dict[str, Any]:
+        """The document of the network that is changed under load."""
+        return {
+            "network": CHANGING,
+            "vni": self.networks + 1,
+            "default_policy": "deny",
+            "domains": ["left", "right"],
+            "policies": [{"from": "left", "to": "right", "actions": ["accept"]}],
+            "endpoints": [
+                {"name": f"c{dpid}-{side}", "domain": ("left", "right")[side], "ips": [f"10.0.{dpid}.{side + 1}"]}
+                | {"macs": [f"02:00:00:01:{dpid:02x}:{side:02x}"]}
+                for dpid, side in self._changing()
+            ],
+        }
+
+    def _changing(self) -> list[tuple[int, int]]:
+        return [(dpid, side) for dpid in range(1, min(_CHANGING_DSWITCHES, self.dswitches) + 1) for side in range(2)]
+
     def infrastructure(self) -> Iterator[DSwitch]:
         """The dSwitches; every fourth speaks VXLAN only."""
         for dpid in range(1, self.dswitches + 1):
@@ -147,6 +177,9 @@ class Plan:
             for member in range(self.members):
                 host = self.host(network, member)
                 yield Change.put(Location(self.network(network), host.name, host.dpid, f"p{host.port}"))
+        yield from amend(None, parse(self.changing_blueprint()), numbers)
+        for dpid, side in self._changing():
+            yield Change.put(Location(CHANGING, f"c{dpid}-{side}", dpid, f"c{side}"))
 
 
 class _Places:
@@ -183,8 +216,8 @@ def write_world(plan: Plan, store: Store) -> Iterator[int]:
             written += len(documents)
             documents = {}
             yield written
-    for network in range(plan.networks):
-        documents[vni_key(network + 1)] = {"network": plan.network(network)}
-    documents[ALLOCATION_KEY] = {**numbers.document(), "next_vni": plan.networks + 1}
+    names = [*map(plan.network, range(plan.networks)), CHANGING]
+    documents |= {vni_key(vni): {"network": name} for vni, name in enumerate(names, 1)}
+    documents[ALLOCATION_KEY] = {**numbers.document(), "next_vni": len(names) + 1}
     store.commit(documents)
     yield written + len(documents)
