@@ -63,7 +63,8 @@ class Contender:
     def start(self, arena: Arena) -> Program:
         """Start it, and wait until it listens."""
         running = arena.start(self.name, self.command, arena.server_core, self.environment)
-        running.await_port(self.port)
+        for port in (self.port, *([] if self.rest is None else [self.rest])):
+            running.await_port(port)
         return running
 
 

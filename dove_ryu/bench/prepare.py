@@ -22,7 +22,7 @@ from dove_ryu.dps import Dps
 from dove_ryu.model.documents import ROOT, change_of
 from dove_ryu.store import open_store
 
-FORM = 2
+FORM = 3
 """Raised when what is prepared changes its form."""
 
 PLAIN = 5_000

@@ -11,7 +11,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from ipaddress import IPv6Address
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from random import Random
 
@@ -36,6 +36,7 @@ _PACKET_IN = struct.Struct("!IHBBQHH")
 _NO_BUFFER, _OXM = 0xFFFFFFFF, 1
 _NO_MATCH, _BY_ACTION = 0, 1
 _UDP, _TCP, _SYN, _TAGGED = 17, 6, 2, 0x8100
+_TTL = 64
 _SIZES = range(64, 101)
 """How long the packets are that come up, in bytes."""
 
@@ -62,11 +63,12 @@ def policy_requests(plan: Plan, dps: Dps, dpid: int, count: int, random: Random)
     for _ in range(count):
         network, member = random.choice(hosted)
         other = (member + random.randrange(1, plan.members)) % plan.members
-        packet_in = _location_request(plan, dps, network, member, other, random)
-        answer = plain_answer(dps, dpid, packet_in)
+        sent = first_packet(plan, network, member, other, random)
+        request = location_request(plan, dps, network, member, sent)
+        answer = plain_answer(dps, dpid, request)
         if not answer:
             raise UnansweredError(f"dSwitch {dpid} gets no answer for {plan.network(network)}, e{member} to e{other}")
-        yield Request(packet_in, answer)
+        yield Request(request, answer)
 
 
 def plain_requests(plan: Plan, dpid: int, count: int, random: Random) -> Iterator[Request]:
@@ -97,12 +99,17 @@ def plain_answer(dps: Dps, dpid: int, packet_in: bytes) -> bytes:
     return b"".join(map(codec.change, answer.flows)) + b"".join(map(codec.packet_out, answer.packets))
 
 
-def _location_request(plan: Plan, dps: Dps, network: int, member: int, other: int, random: Random) -> bytes:
-    """A packet that missed in LOCATION; in an L3 network it went to the gateway and has lost a hop."""
-    tables = dps.world.tables[plan.network(network)]
+def first_packet(plan: Plan, network: int, member: int, other: int, random: Random) -> bytes:
+    """What one endpoint of a network sends another one first; in an L3 network, by way of the gateway."""
     sender, receiver = plan.host(network, member), plan.host(network, other)
+    return frame(sender, receiver, GATEWAY_MAC if _is_routed(plan, network) else receiver.mac, random)
+
+
+def location_request(plan: Plan, dps: Dps, network: int, member: int, sent: bytes) -> bytes:
+    """What an endpoint has sent, as it comes up from LOCATION; in an L3 network it has passed the router."""
+    tables, routed = dps.world.tables[plan.network(network)], _is_routed(plan, network)
+    sender = plan.host(network, member)
     source = tables.endpoints[sender.name]
-    routed = plan.service(network) is Service.L3
     fields = {
         oxm.IN_PORT: sender.port,
         **({BY_ADDRESS.field: 1} if routed else {}),
@@ -110,8 +117,12 @@ def _location_request(plan: Plan, dps: Dps, network: int, member: int, other: in
         SOURCE_ENDPOINT.field: source.number,
         VNI.field: network + 1,
     }
-    data = frame(sender, receiver, GATEWAY_MAC if routed else receiver.mac, random)
+    data = after_a_hop(sent, GATEWAY_MAC) if routed else sent
     return packet_in(int(Cookie(Kind.MISS, LOCATION.number)), LOCATION.number, fields, data)
+
+
+def _is_routed(plan: Plan, network: int) -> bool:
+    return plan.service(network) is Service.L3
 
 
 def packet_in(cookie: int, table: int, fields: dict[oxm.Field, int], data: bytes, reason: int = _NO_MATCH) -> bytes:
@@ -138,13 +149,28 @@ def frame(sender: Host, receiver: Host, to: str, random: Random, only_ipv4: bool
     ethernet = _mac(to) + _mac(sender.mac)
     if six:
         addresses = IPv6Address(sender.ipv6).packed + IPv6Address(receiver.ipv6).packed
-        header = struct.pack("!IHBB", 6 << 28, len(transport), protocol, 63)
-        whole = ethernet + oxm.IPV6.to_bytes(2, "big") + header + addresses + transport
+        header = struct.pack("!IHBB", 6 << 28, len(transport), protocol, _TTL) + addresses
     else:
-        pair = oxm.IPV4_ADDRESS.number(sender.ipv4) << 32 | oxm.IPV4_ADDRESS.number(receiver.ipv4)
-        header = struct.pack("!BBHHHBBHQ", 0x45, 0, 20 + len(transport), 0, 0, 63, protocol, 0, pair)
-        whole = ethernet + oxm.IPV4.to_bytes(2, "big") + header + transport
-    return whole.ljust(_SIZES.start, b"\0")
+        addresses = IPv4Address(sender.ipv4).packed + IPv4Address(receiver.ipv4).packed
+        header = _checksummed(struct.pack("!BBHHHBBxx", 0x45, 0, 20 + len(transport), 0, 0, _TTL, protocol) + addresses)
+    kind = oxm.IPV6 if six else oxm.IPV4
+    return (ethernet + kind.to_bytes(2, "big") + header + transport).ljust(_SIZES.start, b"\0")
+
+
+def after_a_hop(sent: bytes, router: str) -> bytes:
+    """A frame when it has passed a router: from its address, and with a hop less to live."""
+    ethernet, packet = sent[:6] + _mac(router) + sent[12:14], sent[14:]
+    if sent[12:14] == oxm.IPV6.to_bytes(2, "big"):
+        return ethernet + packet[:7] + bytes([packet[7] - 1]) + packet[8:]
+    header = packet[:8] + bytes([packet[8] - 1, packet[9], 0, 0]) + packet[12:20]
+    return ethernet + _checksummed(header) + packet[20:]
+
+
+def _checksummed(header: bytes) -> bytes:
+    """An IPv4 header with its checksum (RFC 1071) in the place that is zero yet."""
+    total = sum(struct.unpack("!10H", header))
+    folded = (total & 0xFFFF) + (total >> 16)
+    return header[:10] + (~(folded + (folded >> 16)) & 0xFFFF).to_bytes(2, "big") + header[12:]
 
 
 def write_dswitch(path: Path, dpid: int, ports: dict[str, int], requests: list[Request]) -> None:
