@@ -59,7 +59,7 @@ def test_requests_are_what_open_vswitch_sends(world: Path) -> None:
     """First packets go into a real dSwitch, and what comes up is byte for byte what the benchmark renders."""
     plan, random = SMALL.plan, Random(8)
     dps, ports = load_dps(store_url(world), lambda what, share: None), SMALL.plan.ports(1)
-    with PrivateOvs() as ovs, Listener(ovs, "br-bench", ports) as switch:
+    with PrivateOvs() as ovs, (switch := Listener(ovs, "br-bench", ports)):
         switch.send(dps.connect(1, ports, switch.flows()))
         for network, member in plan.hosted(1)[:12]:
             sent = first_packet(plan, network, member, (member + 7) % plan.members, random)

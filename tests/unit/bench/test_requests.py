@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 from os_ken.ofproto import ofproto_parser, ofproto_v1_3, ofproto_v1_3_parser
@@ -45,7 +46,7 @@ def dps(world: Path) -> Dps:
     return loaded
 
 
-def parsed(message: bytes) -> object:
+def parsed(message: bytes) -> Any:
     protocol = ProtocolDesc(ofproto_v1_3.OFP_VERSION)
     return ofproto_parser.msg(protocol, *ofproto_parser.header(message), message)
 
