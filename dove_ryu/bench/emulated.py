@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, Protocol
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "mininet"))  # the emulation is a clone's, not installed
 
@@ -53,15 +53,20 @@ _DELIVERED = 0.99
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """What a dSwitch of a large network costs.  Seconds, milliseconds or MiB, as the names say."""
+    """What a dSwitch of a large network costs.  Seconds, milliseconds or MiB, as the names say.
+
+    :ivar flows: that it holds when one of its machines has talked to ten others.
+    :ivar control_mib: what is held where all is known.
+    :ivar server_mib: what is held on the first server, for its dSwitch.
+    """
 
     endpoints: int
     new_endpoint_s: float
     flows: int
     cached_ms: float
     first_ms: float
-    dps_mib: float
-    vswitchd_mib: float
+    control_mib: float
+    server_mib: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,25 @@ class NewFlows:
     vswitchd_cpu: float
 
 
+class Place(Protocol):
+    """What the sizes are measured of, whoever is in control."""
+
+    near: Endpoint
+
+    @property
+    def here(self) -> Hypervisor: ...
+
+    @property
+    def control(self) -> list[int]: ...
+
+    @property
+    def local(self) -> list[int]: ...
+
+    def attach(self, server: Hypervisor, number: int) -> Endpoint: ...
+
+    def forget(self) -> None: ...
+
+
 class Scene:
     """The DPS, the two servers and their machines: the first one on the first server, ten more on the second."""
 
@@ -96,14 +120,24 @@ class Scene:
         self.others = [self.attach(self.servers[1], number) for number in range(1, 1 + TALKED_TO)]
 
     @property
+    def control(self) -> list[int]:
+        """The processes where all is known."""
+        return [self.dps.process_id]
+
+    @property
+    def local(self) -> list[int]:
+        """The processes on the first server."""
+        return [self.here.vswitchd_id]
+
+    @property
     def here(self) -> Hypervisor:
         """The first server."""
         return self.servers[0]
 
     def attach(self, server: Hypervisor, number: int) -> Endpoint:
         """Switch a machine on."""
-        prefix = f"{_address(number)}/{PREFIX_LENGTH}"
-        return self._net.add_endpoint(server, f"e{number}", NETWORK, _mac(number), [prefix])
+        prefix = f"{machine_address(number)}/{PREFIX_LENGTH}"
+        return self._net.add_endpoint(server, f"e{number}", NETWORK, machine_mac(number), [prefix])
 
     def forget(self) -> None:
         """As if nobody had ever spoken."""
@@ -114,7 +148,7 @@ class Scene:
             server.appctl("revalidator/purge")
 
 
-def measure_size(scene: Scene, endpoints: int, rounds: int) -> Size:
+def measure_size(scene: Place, endpoints: int, rounds: int) -> Size:
     """What a dSwitch of a network of so many endpoints costs."""
     for number in range(1, 1 + TALKED_TO):
         _reach(scene.near, number)
@@ -123,11 +157,11 @@ def measure_size(scene: Scene, endpoints: int, rounds: int) -> Size:
     new = scene.attach(scene.here, MACHINES - 1)
     _reach(new, 1, wait=0.1)
     reached = time.monotonic() - began
-    cached = scene.near.ping(str(_address(1)), count=50).cached_rtt
+    cached = scene.near.ping(str(machine_address(1)), count=50).cached_rtt
     first = []
     for turn in range(rounds):
         scene.forget()
-        result = scene.near.ping(str(_address(1 + turn % TALKED_TO)))
+        result = scene.near.ping(str(machine_address(1 + turn % TALKED_TO)))
         first += [] if result.first_rtt is None else [result.first_rtt]
     return Size(
         endpoints,
@@ -135,8 +169,8 @@ def measure_size(scene: Scene, endpoints: int, rounds: int) -> Size:
         flows,
         cached or float("nan"),
         statistics.median(first) if first else float("nan"),
-        resident_mib(scene.dps.process_id),
-        resident_mib(scene.here.vswitchd_id),
+        sum(map(resident_mib, scene.control)),
+        sum(map(resident_mib, scene.local)),
     )
 
 
@@ -197,15 +231,15 @@ def _cpu_seconds(pid: int) -> float:
 def _frames(destinations: range) -> list[bytes]:
     random = Random(7)
     sender = _host(0)
-    return [frame(sender, _host(number), _mac(number), random, only_ipv4=True) for number in destinations]
+    return [frame(sender, _host(number), machine_mac(number), random, only_ipv4=True) for number in destinations]
 
 
 def _host(number: int) -> Host:
-    return Host(f"e{number}", _mac(number), str(_address(number)), "::", 0, 0)
+    return Host(f"e{number}", machine_mac(number), str(machine_address(number)), "::", 0, 0)
 
 
 def _reach(machine: Endpoint, number: int, wait: float = 1.0) -> None:
-    address = str(_address(number))
+    address = str(machine_address(number))
     wait_until(lambda: machine.ping(address, wait=wait).received == 1, f"a ping to {address}", 60)
 
 
@@ -236,17 +270,22 @@ def _blueprint(endpoints: int) -> dict[str, Any]:
         "domains": ["all"],
         "policies": [{"from": "all", "to": "all", "actions": ["accept"]}],
         "endpoints": [
-            {"name": f"e{number}", "domain": "all", "macs": [_mac(number)], "ips": [str(_address(number))]}
+            {
+                "name": f"e{number}",
+                "domain": "all",
+                "macs": [machine_mac(number)],
+                "ips": [str(machine_address(number))],
+            }
             for number in range(endpoints)
         ],
     }
 
 
-def _mac(number: int) -> str:
+def machine_mac(number: int) -> str:
     return struct.pack("!HI", 0x0200, number + 1).hex(":")
 
 
-def _address(number: int) -> IPv4Address:
+def machine_address(number: int) -> IPv4Address:
     return FIRST_ADDRESS + number
 
 

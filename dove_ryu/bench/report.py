@@ -153,8 +153,8 @@ def _size_row(row: dict[str, Any]) -> list[str]:
         str(row["flows"]),
         f"{significant(row['first_ms'])} ms",
         f"{significant(row['cached_ms'])} ms",
-        f"{significant(row['dps_mib'])} MiB",
-        f"{significant(row['vswitchd_mib'])} MiB",
+        f"{significant(row['control_mib'])} MiB",
+        f"{significant(row['server_mib'])} MiB",
     ]
 
 

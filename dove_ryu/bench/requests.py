@@ -154,12 +154,14 @@ def frame(sender: Host, receiver: Host, to: str, random: Random, only_ipv4: bool
         addresses = IPv4Address(sender.ipv4).packed + IPv4Address(receiver.ipv4).packed
         header = _checksummed(struct.pack("!BBHHHBBxx", 0x45, 0, 20 + len(transport), 0, 0, _TTL, protocol) + addresses)
     kind = oxm.IPV6 if six else oxm.IPV4
-    return (ethernet + kind.to_bytes(2, "big") + header + transport).ljust(_SIZES.start, b"\0")
+    whole: bytes = (ethernet + kind.to_bytes(2, "big") + header + transport).ljust(_SIZES.start, b"\0")
+    return whole
 
 
 def after_a_hop(sent: bytes, router: str) -> bytes:
     """A frame when it has passed a router: from its address, and with a hop less to live."""
-    ethernet, packet = sent[:6] + _mac(router) + sent[12:14], sent[14:]
+    ethernet: bytes = sent[:6] + _mac(router) + sent[12:14]
+    packet = sent[14:]
     if sent[12:14] == oxm.IPV6.to_bytes(2, "big"):
         return ethernet + packet[:7] + bytes([packet[7] - 1]) + packet[8:]
     header = packet[:8] + bytes([packet[8] - 1, packet[9], 0, 0]) + packet[12:20]
@@ -168,7 +170,7 @@ def after_a_hop(sent: bytes, router: str) -> bytes:
 
 def _checksummed(header: bytes) -> bytes:
     """An IPv4 header with its checksum (RFC 1071) in the place that is zero yet."""
-    total = sum(struct.unpack("!10H", header))
+    total: int = sum(struct.unpack("!10H", header))
     folded = (total & 0xFFFF) + (total >> 16)
     return header[:10] + (~(folded + (folded >> 16)) & 0xFFFF).to_bytes(2, "big") + header[12:]
 

@@ -135,7 +135,7 @@ def test_results_are_raw_data_tables_and_a_figure(tmp_path: Path) -> None:
         *(sample(f"load-{load}", "compiled", 0, load) for load in (25_000, 250_000)),
         idle={"dswitches": 1000, "cpu": 0.03, "resident_mib_each": 0.1},
         switch={"new_flows": [NEW_FLOWS]},
-        scale={"dove": [SIZE | {"dps_mib": 90.0, "vswitchd_mib": 18.0}]},
+        scale={"dove": [SIZE | {"control_mib": 90.0, "server_mib": 18.0}]},
     )
     write_results(measured, judge(measured), tmp_path)
     document = json.loads((tmp_path / "results.json").read_text())
