@@ -49,6 +49,7 @@ LIMITS_LIFTED = ("--dove-packet-in-rate", "1000000", "--dove-packet-in-burst", "
 
 RATES = (500, 1_000, 2_000, 4_000, 8_000, 16_000)
 _DELIVERED = 0.99
+_PATIENCE = 180.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +241,7 @@ def _host(number: int) -> Host:
 
 def _reach(machine: Endpoint, number: int, wait: float = 1.0) -> None:
     address = str(machine_address(number))
-    wait_until(lambda: machine.ping(address, wait=wait).received == 1, f"a ping to {address}", 60)
+    wait_until(lambda: machine.ping(address, wait=wait).received == 1, f"a ping to {address}", _PATIENCE)
 
 
 def _fill_store(path: Path, endpoints: int) -> None:

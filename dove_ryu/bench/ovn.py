@@ -142,6 +142,8 @@ class Chassis(Hypervisor):
             f"external_ids:ovn-remote=tcp:{CENTRAL_ADDRESS}:{_SOUTH}",
             *("external_ids:ovn-encap-type=geneve", f"external_ids:ovn-encap-ip={address}"),
             f"external_ids:ovn-bridge={self.DSWITCH}",
+            # As OVN's operators do where there is much to compute: else connections end as dead in the midst of it.
+            *("external_ids:ovn-remote-probe-interval=180000", "external_ids:ovn-openflow-probe-interval=180"),
             *("--", "--may-exist", "add-br", self.DSWITCH, "--", "set", "bridge", self.DSWITCH, "datapath_type=netdev"),
             "fail_mode=secure",
         )
