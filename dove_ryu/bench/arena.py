@@ -8,16 +8,13 @@ the result.  The controller under measurement has core 0 and the generator core 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 CONGESTION_CONTROL = "reno"
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -190,11 +187,6 @@ class Arena:
         if done.returncode:
             raise ArenaError(f"{Path(command[0]).name} fails ({done.returncode}): {done.stderr.strip()}")
         return done.stdout
-
-    def fetch(self, port: int, path: str) -> Any:
-        """What a REST interface in the namespace says at a path."""
-        question = f"import urllib.request as r; print(r.urlopen('http://127.0.0.1:{port}{path}').read().decode())"
-        return json.loads(self.run([sys.executable, "-c", question]))
 
     def _within(self, command: Sequence[str], core: int, nice: int) -> list[str]:
         # `ip` and the others each become what they start: the process id stays.

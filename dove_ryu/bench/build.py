@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).parent
-SOURCES = {"loadgen": ("loadgen.c", "dswitch.c"), "responder": ("responder.c",)}
+SOURCES = {"loadgen": ("loadgen.c", "dswitch.c", "options.c"), "responder": ("responder.c",)}
 _FLAGS = ("-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror")
 
 

@@ -24,6 +24,8 @@ from dove_ryu.bench.requests import LEARNING_PORTS, LEARNING_VLAN
 
 LISTEN_PORTS = {"compiled": 6653, "pure": 6654, "responder": 6655, "os-ken": 6656, "ryu": 6657, "faucet": 6658}
 _REST = {"compiled": 8080, "pure": 8081}
+_FORMS = {"compiled": "compiled", "pure": "python"}
+"""The fast lane's forms, as ``--dove-lane`` calls them."""
 _OTHERS = HERE / "others"
 _SECONDS_TO_INSTALL = 300
 
@@ -77,9 +79,10 @@ def dove(lane: str, directory: Path) -> Contender:
     command = (
         str(Path(sys.executable).with_name("ryu-manager")),
         *("--ofp-listen-host", "127.0.0.1", "--ofp-tcp-listen-port", str(LISTEN_PORTS[lane])),
-        *("--wsapi-port", str(_REST[lane]), "--dove-store", store_url(own), "dove_ryu.app"),
+        *("--wsapi-port", str(_REST[lane]), "--dove-store", store_url(own)),
+        *("--dove-lane", _FORMS[lane], "dove_ryu.app"),
     )
-    return Contender(lane, f"dove_ryu, {lane}", "dove", ("--barrier",), command, {"DOVE_LANE": lane})
+    return Contender(lane, f"dove_ryu, {_FORMS[lane]}", "dove", ("--barrier",), command)
 
 
 def responder(directory: Path) -> Contender:

@@ -1,9 +1,10 @@
 /* How a dSwitch answers its controller, and how it tells a right answer from a wrong one.
  *
- * The answers of one connection come in the order of its requests, and all that must come is known beforehand as one
- * run of bytes. So whole answers are compared in one piece, however many a read brings. Where that fails, or an answer
- * has not wholly come, the next message is looked at by itself: an echo request, a barrier, or a change of flows that
- * no request asked for is dealt with and passed over, and only between two answers; anything else is a wrong answer.
+ * The answers of one connection come in the order of its requests, but for those that take the controller longer; and
+ * all that must come is known beforehand as one run of bytes. So whole answers are compared in one piece, however many a
+ * read brings. Where that fails, what comes next is looked at by itself: an echo request, a barrier, or a change of
+ * flows that no request asked for is dealt with and passed over, and only between two answers; a whole answer is looked
+ * for among the requests that wait for one, and if it is none of theirs, it is wrong.
  */
 
 #include "dswitch.h"
@@ -21,8 +22,8 @@ void dswitch_fail(const struct dswitch *d, const char *format, ...)
     fprintf(stderr, "loadgen: dSwitch %llu: ", (unsigned long long)d->file->dpid);
     vfprintf(stderr, format, arguments);
     va_end(arguments);
-    fprintf(stderr, "; %llu requests sent, %llu answered, %zu bytes of an unfinished answer\n",
-            (unsigned long long)d->sent, (unsigned long long)d->answered, d->filled);
+    fprintf(stderr, "; %llu requests sent, %llu answered, not request %llu; %zu bytes of an unfinished answer\n",
+            (unsigned long long)d->sent, (unsigned long long)d->answered, (unsigned long long)d->oldest, d->filled);
     exit(1);
 }
 
@@ -94,8 +95,10 @@ bool dswitch_send(struct dswitch *d)
 void dswitch_refill(struct dswitch *d)
 {
     const struct load *load = d->load;
-    while (d->due < d->answered + load->outstanding)
-        d->sent_at[d->due++ % load->outstanding] = load->now;
+    for (; d->due < d->answered + load->outstanding && d->due - d->oldest < d->window; d->due++) {
+        d->sent_at[d->due & (d->window - 1)] = load->now;
+        d->done[d->due & (d->window - 1)] = false;
+    }
 }
 
 /* ---- what the controller asks ------------------------------------------------------------------------------------ */
@@ -172,23 +175,35 @@ static uint64_t asked_at(const struct dswitch *d, uint64_t request)
 {
     const struct load *load = d->load;
     if (load->outstanding)
-        return d->sent_at[request % load->outstanding];
+        return d->sent_at[request & (d->window - 1)];
     uint64_t burst = request / load->burst * load->dswitches + d->index;
     return load->start + (uint64_t)((double)burst * load->interval);
 }
 
-static void answered(struct dswitch *d, uint32_t answers, size_t bytes)
+/* Take note that a request has its answer. */
+static void answered(struct dswitch *d, uint64_t request, size_t bytes)
 {
     struct load *load = d->load;
-    for (uint32_t each = 0; each < answers; each++) {
-        uint64_t asked = asked_at(d, d->answered + each);
-        histogram_record(&load->window, load->now > asked ? load->now - asked : 0);
-    }
-    d->answered += answers;
-    d->awaited = (d->awaited + answers) % d->file->count;
-    load->answers += answers;
+    uint64_t asked = asked_at(d, request);
+    histogram_record(&load->window, load->now > asked ? load->now - asked : 0);
+    load->answers++;
     load->answer_bytes += bytes;
     load->last_answer = load->now;
+    d->answered++;
+    if (request != d->oldest) {
+        d->done[request & (d->window - 1)] = true;
+        return;
+    }
+    /* As many after it are answered already as `answered` is ahead. */
+    for (d->oldest++; d->oldest < d->answered && d->done[d->oldest & (d->window - 1)]; d->oldest++)
+        d->done[d->oldest & (d->window - 1)] = false;
+}
+
+static const uint8_t *expected(const struct dswitch *d, uint64_t request, size_t *size)
+{
+    const uint32_t *at = d->file->answer_at + request % d->file->count;
+    *size = at[1] - at[0];
+    return d->file->answers + at[0];
 }
 
 static void print_hex(const char *title, const uint8_t *data, size_t size)
@@ -199,19 +214,19 @@ static void print_hex(const char *title, const uint8_t *data, size_t size)
     fputc('\n', stderr);
 }
 
-static void mismatched(struct dswitch *d, const uint8_t *message, size_t length)
+static void mismatched(struct dswitch *d, const uint8_t *answer, size_t size)
 {
     const struct dswitch_file *file = d->file;
-    uint32_t record = d->awaited;
-    d->resynchronising = true;
     if (d->load->mismatches++)
         return;
-    fprintf(stderr, "loadgen: dSwitch %llu: the answer to request %u is not what it must be\n",
-            (unsigned long long)file->dpid, record);
-    size_t request = file->request_at[record], answer = file->answer_at[record];
+    size_t record = d->oldest % file->count, right_size;
+    const uint8_t *right = expected(d, d->oldest, &right_size);
+    fprintf(stderr, "loadgen: dSwitch %llu: the answer to request %llu is not what it must be\n",
+            (unsigned long long)file->dpid, (unsigned long long)d->oldest);
+    size_t request = file->request_at[record];
     print_hex("request", file->requests + request, file->request_at[record + 1] - request);
-    print_hex("expected", file->answers + answer, file->answer_at[record + 1] - answer);
-    print_hex("a message that came", message, length);
+    print_hex("expected", right, right_size);
+    print_hex("what came", answer, size);
 }
 
 /* Whether a message between two answers is something else: an answer is flows and a packet, and its first flow is for
@@ -222,58 +237,67 @@ static bool is_aside(const struct dswitch *d, const uint8_t *message, size_t len
         return false;
     if (kind_of(message) != FLOW_MOD)
         return true;
-    const uint8_t *expected = d->file->answers + d->file->answer_at[d->awaited];
-    return length <= FLOW_MOD_COMMAND || message[FLOW_MOD_TABLE] != expected[FLOW_MOD_TABLE] ||
-           message[FLOW_MOD_COMMAND] != expected[FLOW_MOD_COMMAND];
+    size_t size;
+    const uint8_t *right = expected(d, d->oldest, &size);
+    return length <= FLOW_MOD_COMMAND || message[FLOW_MOD_TABLE] != right[FLOW_MOD_TABLE] ||
+           message[FLOW_MOD_COMMAND] != right[FLOW_MOD_COMMAND];
 }
 
-/* Compare one message that is no part of a whole, right answer; its length, or 0 while the answer may become right. */
-static size_t check_message(struct dswitch *d, const uint8_t *message, size_t length)
+/* The length of the answer that the data begins with, up to its packet; 0 where it has not wholly come. */
+static size_t whole_answer(const struct dswitch *d, const uint8_t *data, size_t available)
 {
-    if (!d->resynchronising) {
-        if (is_aside(d, message, length)) {
-            d->load->asides++;
-            answer_controller(d, message, length);
-            return length;
-        }
-        if (d->answered == d->due) {
-            if (!d->load->unasked++)
-                print_hex("nobody asked for this", message, length);
-            return length;
-        }
-        size_t expected = d->file->answer_at[d->awaited];
-        size_t size = d->file->answer_at[d->awaited + 1] - expected;
-        if (memcmp(message, d->file->answers + expected, length < size ? length : size) == 0)
-            return 0;
-        mismatched(d, message, length);
+    ptrdiff_t length;
+    for (size_t at = 0; (length = whole_message(data + at, available - at)) != 0; at += (size_t)length) {
+        if (length < 0)
+            dswitch_fail(d, "the controller sends what is no OpenFlow message");
+        if (kind_of(data + at) == PACKET_OUT)
+            return at + (size_t)length;
     }
-    if (kind_of(message) == PACKET_OUT) {
-        d->resynchronising = false;
-        answered(d, 1, length);
-    } else {
-        answer_controller(d, message, length);
-    }
-    return length;
+    return 0;
 }
 
-/* How many bytes of *available* are right answers, all whole ones. */
+/* Compare one answer, which is not the next, with those of all requests that have none. */
+static size_t check_answer(struct dswitch *d, const uint8_t *data, size_t available)
+{
+    size_t size = whole_answer(d, data, available), right_size;
+    if (!size)
+        return 0;
+    if (d->answered == d->due) {
+        if (!d->load->unasked++)
+            print_hex("nobody asked for this", data, size);
+        return size;
+    }
+    for (uint64_t request = d->oldest; request < d->due; request++) {
+        const uint8_t *right = expected(d, request, &right_size);
+        if (right_size == size && !(request != d->oldest && d->done[request & (d->window - 1)]) &&
+            memcmp(data, right, size) == 0) {
+            answered(d, request, size);
+            return size;
+        }
+    }
+    mismatched(d, data, size);
+    answered(d, d->oldest, size);
+    return size;
+}
+
+/* How many bytes of *available* are right answers in their order, all whole ones. */
 static size_t check_answers(struct dswitch *d, const uint8_t *data, size_t available)
 {
     const uint32_t *at = d->file->answer_at;
-    uint64_t most = d->due - d->answered;
-    uint32_t first = d->awaited, last = first;
-    uint32_t end = most < d->file->count - first ? first + (uint32_t)most : d->file->count;
-    if (d->resynchronising)
-        return 0;
+    uint64_t waiting = d->due - d->oldest;
+    uint32_t first = (uint32_t)(d->oldest % d->file->count), last = first;
+    uint32_t end = waiting < d->file->count - first ? first + (uint32_t)waiting : d->file->count;
+    if (d->oldest != d->answered && first < end)
+        end = first + 1; /* after this one come some that are answered */
     while (last < end && at[last + 1] - at[first] <= available)
         last++;
-    const uint8_t *expected = d->file->answers + at[first];
-    if (memcmp(data, expected, at[last] - at[first]) != 0)
-        for (last = first; memcmp(data + (at[last] - at[first]), expected + (at[last] - at[first]),
-                                  at[last + 1] - at[last]) == 0;)
+    const uint8_t *right = d->file->answers + at[first];
+    if (memcmp(data, right, at[last] - at[first]) != 0)
+        for (last = first;
+             memcmp(data + (at[last] - at[first]), right + (at[last] - at[first]), at[last + 1] - at[last]) == 0;)
             last++;
-    if (last > first)
-        answered(d, last - first, at[last] - at[first]);
+    for (uint32_t each = first; each < last; each++)
+        answered(d, d->oldest, at[each + 1] - at[each]);
     return at[last] - at[first];
 }
 
@@ -290,27 +314,30 @@ static size_t count_message(struct dswitch *d, const uint8_t *message, size_t le
         return length;
     d->ends_seen = 0;
     if (d->answered < d->due)
-        answered(d, 1, 0);
+        answered(d, d->oldest, 0);
     else
         d->load->unasked++;
     return length;
 }
 
+/* Deal with what the data begins with, as far as it has come; how many bytes that are. */
 static size_t take(struct dswitch *d, const uint8_t *data, size_t available)
 {
-    const struct load *load = d->load;
-    if (load->begun && load->check) {
-        size_t right = check_answers(d, data, available);
-        if (right)
-            return right;
-    }
+    struct load *load = d->load;
+    bool check = load->begun && load->check;
+    size_t right = check ? check_answers(d, data, available) : 0;
+    if (right)
+        return right;
     ptrdiff_t length = whole_message(data, available);
     if (length < 0)
         dswitch_fail(d, "the controller sends what is no OpenFlow message");
     if (length == 0)
         return 0;
-    if (load->begun)
-        return load->check ? check_message(d, data, (size_t)length) : count_message(d, data, (size_t)length);
+    if (check && !is_aside(d, data, (size_t)length))
+        return check_answer(d, data, available);
+    if (load->begun && !load->check)
+        return count_message(d, data, (size_t)length);
+    load->asides += check;
     answer_controller(d, data, (size_t)length);
     return (size_t)length;
 }

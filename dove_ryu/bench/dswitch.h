@@ -9,7 +9,7 @@
 #include "dswitch_file.h"
 #include "histogram.h"
 
-enum { INPUT = 256 * 1024, OUTPUT = 128 * 1024, MOST_OUTSTANDING = 65536 };
+enum { INPUT = 256 * 1024, OUTPUT = 128 * 1024, MOST_OUTSTANDING = 65536, LEAST_WINDOW = 256 };
 
 /* What all dSwitches have in common: how they ask, and what has come of it. Times in nanoseconds. */
 struct load {
@@ -42,12 +42,15 @@ struct dswitch {
     size_t filled, pending;
     bool within_request; /* the connection is in the middle of a request: nothing else may be written */
 
-    uint64_t due, sent, answered; /* requests, from the beginning of the run */
-    uint32_t sending, awaited;    /* the records that are sent and answered next */
-    size_t sent_bytes;            /* of all the file's requests, this round */
-    uint64_t *sent_at;            /* closed loop: when each one under way was asked */
+    uint64_t due, sent;     /* requests, from the beginning of the run */
+    uint64_t answered;      /* of them, in whatever order */
+    uint64_t oldest;        /* the first that has no answer; those after it that have one are marked in `done` */
+    uint32_t sending;       /* the record that is sent next */
+    size_t sent_bytes;      /* of all the file's requests, this round */
+    uint64_t window;        /* the most by which `due` is ahead of `oldest`, a power of two */
+    uint64_t *sent_at;      /* closed loop: when each one in the window was asked */
+    bool *done;             /* of each one in the window */
     uint32_t ends_seen;
-    bool resynchronising; /* after a mismatch, up to the end of that answer */
 };
 
 /* Exits with one line, and with what is outstanding. */

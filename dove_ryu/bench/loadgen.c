@@ -10,7 +10,6 @@
  */
 
 #include <arpa/inet.h>
-#include <getopt.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -19,17 +18,11 @@
 
 #include "dswitch.h"
 #include "openflow.h"
+#include "options.h"
 
 static const double SECOND = 1e9;
 static const double WINDOW = 0.1e9;
-enum { MOST_WINDOWS = 36000 };
-
-struct options {
-    struct sockaddr_in controller;
-    const char *directory;
-    double rate, warm_up, seconds, settle, patience, echo_interval;
-    bool idle, barrier;
-};
+enum { MOST_WINDOWS = MOST_SECONDS * 10 + 1 };
 
 struct run {
     struct options options;
@@ -37,27 +30,10 @@ struct run {
     struct dswitch *dswitches;
     int epoll;
     uint64_t bursts; /* open loop: made so far */
+    bool finishing;  /* nothing more is asked */
     double window_p99[MOST_WINDOWS];
     uint32_t windows;
 };
-
-static const char USAGE[] =
-    "usage: loadgen --connect HOST:PORT --requests DIRECTORY --dswitches N [options]\n"
-    "  --outstanding K      closed loop: K requests of each dSwitch under way (default: 32)\n"
-    "  --rate R --burst B   open loop: R requests a second in all, in bursts of B of one dSwitch (B: 16)\n"
-    "  --idle               no requests; an echo request of each dSwitch every --echo-interval seconds (5)\n"
-    "  --warm-up S          seconds before the measurement begins (default: 1)\n"
-    "  --seconds S          seconds that are measured (default: 5)\n"
-    "  --ends-with T[:N]    compare nothing; an answer ends with N messages (1) of type packet-out or flow-mod\n"
-    "  --barrier            the controller is not ready before it has sent each dSwitch a barrier\n"
-    "  --settle S           ready when nothing has come for so long (default: 0.5)\n"
-    "  --patience S         give up when no answer has come for so long (default: 5)\n";
-
-static _Noreturn void refuse(const char *what, const char *why)
-{
-    fprintf(stderr, "loadgen: %s: %s\n", what, why);
-    exit(2);
-}
 
 static uint64_t clock_now(void)
 {
@@ -69,112 +45,6 @@ static uint64_t clock_now(void)
 static uint64_t read_clock(struct run *run)
 {
     return run->load.now = clock_now();
-}
-
-/* ---- options ----------------------------------------------------------------------------------------------------- */
-
-static double number(const char *option, const char *text, double least)
-{
-    char *end;
-    double value = strtod(text, &end);
-    if (end == text || *end || !(value >= least))
-        refuse(option, "a number is needed, and not one so small");
-    return value;
-}
-
-static void read_address(struct options *options, char *text)
-{
-    char *colon = strrchr(text, ':');
-    if (!colon)
-        refuse(text, "write it like 127.0.0.1:6653");
-    *colon = 0;
-    options->controller.sin_family = AF_INET;
-    options->controller.sin_port = htons((uint16_t)number("--connect", colon + 1, 1));
-    if (inet_pton(AF_INET, text, &options->controller.sin_addr) != 1)
-        refuse(text, "it is no IPv4 address");
-}
-
-static void read_end(struct load *load, char *text)
-{
-    char *colon = strchr(text, ':');
-    load->check = false;
-    if (colon) {
-        load->ends = (uint32_t)number("--ends-with", colon + 1, 1);
-        *colon = 0;
-    }
-    if (strcmp(text, "packet-out") == 0)
-        load->ends_with = PACKET_OUT;
-    else if (strcmp(text, "flow-mod") == 0)
-        load->ends_with = FLOW_MOD;
-    else
-        refuse(text, "an answer ends with packet-out or flow-mod");
-}
-
-static void read_option(struct run *run, const char *name, char *value)
-{
-    struct options *options = &run->options;
-    struct load *load = &run->load;
-    if (strcmp(name, "connect") == 0)
-        read_address(options, value);
-    else if (strcmp(name, "requests") == 0)
-        options->directory = value;
-    else if (strcmp(name, "dswitches") == 0)
-        load->dswitches = (uint32_t)number("--dswitches", value, 1);
-    else if (strcmp(name, "outstanding") == 0)
-        load->outstanding = (uint32_t)number("--outstanding", value, 1);
-    else if (strcmp(name, "rate") == 0)
-        options->rate = number("--rate", value, 1);
-    else if (strcmp(name, "burst") == 0)
-        load->burst = (uint32_t)number("--burst", value, 1);
-    else if (strcmp(name, "warm-up") == 0)
-        options->warm_up = number("--warm-up", value, 0);
-    else if (strcmp(name, "seconds") == 0)
-        options->seconds = number("--seconds", value, 0.01);
-    else if (strcmp(name, "settle") == 0)
-        options->settle = number("--settle", value, 0);
-    else if (strcmp(name, "patience") == 0)
-        options->patience = number("--patience", value, 0.1);
-    else if (strcmp(name, "echo-interval") == 0)
-        options->echo_interval = number("--echo-interval", value, 0.001);
-    else if (strcmp(name, "ends-with") == 0)
-        read_end(load, value);
-    else if (strcmp(name, "idle") == 0)
-        options->idle = true;
-    else if (strcmp(name, "barrier") == 0)
-        options->barrier = true;
-    else {
-        fputs(USAGE, stdout);
-        exit(0);
-    }
-}
-
-static void read_options(struct run *run, int count, char **values)
-{
-    static const char *const with_value[] = {"connect", "requests", "dswitches", "outstanding", "rate",
-                                             "burst",   "warm-up",  "seconds",   "settle",      "patience",
-                                             "echo-interval", "ends-with"};
-    static const char *const without[] = {"idle", "barrier", "help"};
-    struct option known[16] = {0};
-    size_t options = 0;
-    for (size_t each = 0; each < sizeof with_value / sizeof *with_value; each++)
-        known[options++] = (struct option){with_value[each], required_argument, NULL, 0};
-    for (size_t each = 0; each < sizeof without / sizeof *without; each++)
-        known[options++] = (struct option){without[each], no_argument, NULL, 0};
-    run->options = (struct options){.warm_up = 1, .seconds = 5, .settle = 0.5, .patience = 5, .echo_interval = 5};
-    run->load = (struct load){.check = true, .ends = 1, .burst = 16};
-    int which, got;
-    while ((got = getopt_long(count, values, "", known, &which)) == 0)
-        read_option(run, known[which].name, optarg);
-    if (got != -1 || !run->options.directory || !run->options.controller.sin_port || !run->load.dswitches) {
-        fputs(USAGE, stderr);
-        exit(2);
-    }
-    if (run->options.rate > 0)
-        run->load.outstanding = 0;
-    else if (!run->load.outstanding)
-        run->load.outstanding = 32;
-    if (run->load.outstanding > MOST_OUTSTANDING || run->options.seconds * SECOND / WINDOW > MOST_WINDOWS)
-        refuse("--outstanding or --seconds", "at most 65536, and an hour");
 }
 
 /* ---- connections ------------------------------------------------------------------------------------------------- */
@@ -203,7 +73,10 @@ static void open_dswitch(struct run *run, uint32_t index)
     d->index = index;
     d->input = allocate(INPUT);
     d->output = allocate(OUTPUT);
-    d->sent_at = allocate((run->load.outstanding + 1) * sizeof *d->sent_at);
+    for (d->window = LEAST_WINDOW; d->window < (run->load.outstanding ? 8 * run->load.outstanding : MOST_OUTSTANDING);)
+        d->window *= 2;
+    d->sent_at = allocate(d->window * sizeof *d->sent_at);
+    d->done = allocate(d->window * sizeof *d->done);
     d->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     const int yes = 1;
     if (d->fd < 0 || connect(d->fd, (struct sockaddr *)&run->options.controller, sizeof run->options.controller) < 0) {
@@ -227,7 +100,7 @@ static void turn(struct run *run, int wait)
     for (int each = 0; each < ready; each++) {
         struct dswitch *d = &run->dswitches[events[each].data.u32];
         dswitch_hear(d);
-        if (run->load.begun && run->load.outstanding)
+        if (run->load.begun && run->load.outstanding && !run->finishing)
             dswitch_refill(d);
     }
     for (uint32_t each = 0; each < run->load.dswitches; each++) {
@@ -273,6 +146,8 @@ static void make_due_bursts(struct run *run)
     uint64_t due = (uint64_t)((double)(load->now - load->start) / load->interval) + 1;
     for (; run->bursts < due; run->bursts++) {
         struct dswitch *d = &run->dswitches[run->bursts % load->dswitches];
+        if (d->due + load->burst - d->oldest > d->window)
+            return; /* it falls behind; what is late goes on to count from when it was due */
         d->due += load->burst;
         dswitch_send(d);
     }
@@ -324,19 +199,41 @@ static uint64_t outstanding(const struct run *run)
     return requests;
 }
 
+/* Ask no more, and see that nobody waits in vain; who has fallen behind need not catch up. */
+static void finish(struct run *run)
+{
+    uint64_t until = run->load.now + (uint64_t)(2 * run->options.patience * SECOND);
+    run->finishing = true;
+    while (outstanding(run) && run->load.now < until) {
+        turn(run, 0);
+        see_that_answers_come(run);
+    }
+}
+
 static int by_value(const void *one, const void *other)
 {
     double difference = *(const double *)one - *(const double *)other;
     return difference < 0 ? -1 : difference > 0;
 }
 
-static void report(struct run *run, double seconds)
+/* What the measured seconds brought, up to and without what came after them. */
+struct result {
+    double seconds;
+    uint64_t answers, bytes, backlog;
+};
+
+static double microseconds(const struct histogram *h, double fraction)
+{
+    return (double)histogram_percentile(h, fraction) / 1e3;
+}
+
+static void report(struct run *run, const struct result *result)
 {
     const struct load *load = &run->load;
     const struct histogram *total = &load->total;
     qsort(run->window_p99, run->windows, sizeof *run->window_p99, by_value);
     double windowed = run->windows ? run->window_p99[run->windows / 2] : 0;
-    printf("{\"dswitches\": %u, \"seconds\": %.6f, \"checked\": %s, ", load->dswitches, seconds,
+    printf("{\"dswitches\": %u, \"seconds\": %.6f, \"checked\": %s, ", load->dswitches, result->seconds,
            load->check ? "true" : "false");
     if (load->outstanding)
         printf("\"outstanding\": %u, ", load->outstanding);
@@ -344,14 +241,13 @@ static void report(struct run *run, double seconds)
         printf("\"rate\": %.0f, \"burst\": %u, ", run->options.rate, load->burst);
     printf("\"answers\": %llu, \"answers_per_second\": %.1f, \"mismatches\": %llu, \"unasked\": %llu, "
            "\"asides\": %llu, \"echoes\": %llu, \"backlog\": %llu, \"bytes_per_answer\": %.1f, ",
-           (unsigned long long)load->answers, (double)load->answers / seconds, (unsigned long long)load->mismatches,
-           (unsigned long long)load->unasked, (unsigned long long)load->asides, (unsigned long long)load->echoes,
-           (unsigned long long)outstanding(run),
-           load->answers ? (double)load->answer_bytes / (double)load->answers : 0);
+           (unsigned long long)result->answers, (double)result->answers / result->seconds,
+           (unsigned long long)load->mismatches, (unsigned long long)load->unasked, (unsigned long long)load->asides,
+           (unsigned long long)load->echoes, (unsigned long long)result->backlog,
+           (double)result->bytes / (double)result->answers);
     printf("\"latency_us\": {\"p50\": %.2f, \"p90\": %.2f, \"p99\": %.2f, \"p99.9\": %.2f, \"max\": %.2f, "
            "\"windowed_p99\": %.2f, \"windows\": %u}}\n",
-           (double)histogram_percentile(total, 0.5) / 1e3, (double)histogram_percentile(total, 0.9) / 1e3,
-           (double)histogram_percentile(total, 0.99) / 1e3, (double)histogram_percentile(total, 0.999) / 1e3,
+           microseconds(total, 0.5), microseconds(total, 0.9), microseconds(total, 0.99), microseconds(total, 0.999),
            (double)total->max / 1e3, windowed / 1e3, run->windows);
 }
 
@@ -369,9 +265,11 @@ static void load_controller(struct run *run)
     load->answers = load->answer_bytes = 0;
     uint64_t began = load->now;
     ask(run, run->options.seconds, true);
-    if (!load->answers)
+    struct result result = {(double)(load->now - began) / SECOND, load->answers, load->answer_bytes, outstanding(run)};
+    if (!result.answers)
         dswitch_fail(run->dswitches, "no answer came in %g s, to anyone", run->options.seconds);
-    report(run, (double)(load->now - began) / SECOND);
+    finish(run);
+    report(run, &result);
 }
 
 /* Only keepalives, as a switch that has nothing to ask sends them. */
@@ -392,7 +290,7 @@ static void stay_idle(struct run *run)
 int main(int count, char **values)
 {
     static struct run run;
-    read_options(&run, count, values);
+    read_options(&run.options, &run.load, count, values);
     struct rlimit files;
     getrlimit(RLIMIT_NOFILE, &files);
     files.rlim_cur = files.rlim_max;

@@ -66,9 +66,32 @@ def test_a_wrong_byte_anywhere_fails_the_run(generate: Generate, controller: Mak
 
 
 def test_a_missing_answer_is_seen(generate: Generate, controller: Make) -> None:
-    code, _, complaint = generate(controller(lambda number, right: b"" if number == 5 else right), "--outstanding", "4")
+    gap = controller(lambda number, right: b"" if number == 5 else right)
+    code, _, complaint = generate(gap, "--outstanding", "4", "--patience", "0.5")
     assert code == 1
-    assert "the answer to request 5 is not what it must be" in complaint
+    assert "no answer has come for 0.5 s" in complaint
+    assert "answered, not request" in complaint
+
+
+@pytest.mark.parametrize("options", [("--outstanding", "8"), ("--rate", "3000", "--burst", "2")])
+def test_answers_may_overtake_each_other(generate: Generate, controller: Make, options: tuple[str, ...]) -> None:
+    """What takes a controller longer holds nobody up."""
+    code, figures, complaint = generate(controller(_swapping()), *options)
+    assert code == 0, complaint
+    assert figures["answers"] > 100
+
+
+def _swapping() -> Callable[[int, bytes], bytes]:
+    """Of two answers that follow each other the second comes first."""
+    held: list[bytes] = []
+
+    def answer(number: int, right: bytes) -> bytes:
+        if number % 2 == 0:
+            held.append(right)
+            return b""
+        return right + held.pop()
+
+    return answer
 
 
 def test_an_answer_given_twice_is_seen(generate: Generate, controller: Make) -> None:
@@ -120,7 +143,7 @@ def test_a_controller_that_stops_answering_is_given_up(generate: Generate, contr
     stuck = controller(lambda number, right: right if number < 50 else b"")
     code, _, complaint = generate(stuck, "--outstanding", "8", "--patience", "0.3", "--seconds", "5")
     assert code == 1
-    assert "no answer has come for 0.3 s, to anyone; 58 requests sent, 50 answered" in complaint
+    assert "no answer has come for 0.3 s, to anyone; 58 requests sent, 50 answered, not request 50" in complaint
 
 
 def test_a_controller_that_hangs_up_is_told(generate: Generate, controller: Make) -> None:
