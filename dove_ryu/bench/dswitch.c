@@ -176,7 +176,7 @@ static uint64_t asked_at(const struct dswitch *d, uint64_t request)
     const struct load *load = d->load;
     if (load->outstanding)
         return d->sent_at[request & (d->window - 1)];
-    uint64_t burst = request / load->burst * load->dswitches + d->index;
+    uint64_t burst = (request - d->before) / load->burst * load->dswitches + d->index;
     return load->start + (uint64_t)((double)burst * load->interval);
 }
 

@@ -43,6 +43,7 @@ struct dswitch {
     bool within_request; /* the connection is in the middle of a request: nothing else may be written */
 
     uint64_t due, sent;     /* requests, from the beginning of the run */
+    uint64_t before;        /* open loop: of them, those that were made to warm up */
     uint64_t answered;      /* of them, in whatever order */
     uint64_t oldest;        /* the first that has no answer; those after it that have one are marked in `done` */
     uint32_t sending;       /* the record that is sent next */

@@ -22,6 +22,7 @@
 
 static const double SECOND = 1e9;
 static const double WINDOW = 0.1e9;
+enum { WARM_UP_OUTSTANDING = 32, MOST_WARM_UP = 15 };
 enum { MOST_WINDOWS = MOST_SECONDS * 10 + 1 };
 
 struct run {
@@ -33,6 +34,7 @@ struct run {
     bool finishing;  /* nothing more is asked */
     double window_p99[MOST_WINDOWS];
     uint32_t windows;
+    uint64_t window_began;
 };
 
 static uint64_t clock_now(void)
@@ -174,29 +176,56 @@ static void see_that_answers_come(const struct run *run)
     dswitch_fail(worst, "no answer has come for %g s, to anyone", run->options.patience);
 }
 
-/* Ask for so many seconds. */
-static void ask(struct run *run, double seconds, bool measure)
-{
-    uint64_t end = run->load.now + (uint64_t)(seconds * SECOND), window = run->load.now;
-    while (run->load.now < end) {
-        turn(run, 0);
-        if (!run->load.outstanding)
-            make_due_bursts(run);
-        if (run->load.now - window >= WINDOW) {
-            end_window(run, measure);
-            window = run->load.now;
-            see_that_answers_come(run);
-        }
-    }
-    end_window(run, measure);
-}
-
 static uint64_t outstanding(const struct run *run)
 {
     uint64_t requests = 0;
     for (uint32_t each = 0; each < run->load.dswitches; each++)
         requests += run->dswitches[each].due - run->dswitches[each].answered;
     return requests;
+}
+
+static bool all_asked_once(const struct run *run)
+{
+    for (uint32_t each = 0; each < run->load.dswitches; each++)
+        if (run->dswitches[each].answered < run->dswitches[each].file->count)
+            return false;
+    return true;
+}
+
+/* One turn of asking; where a window is over, it is kept or not. */
+static void ask(struct run *run, bool measure)
+{
+    turn(run, 0);
+    if (!run->load.outstanding)
+        make_due_bursts(run);
+    if (run->load.now - run->window_began >= WINDOW) {
+        end_window(run, measure);
+        run->window_began = run->load.now;
+        see_that_answers_come(run);
+    }
+}
+
+/* A closed loop, however it is measured afterwards, for so many seconds and until every request has been made once: a
+ * controller that has to learn the answers does that here. */
+static void warm_up(struct run *run)
+{
+    struct load *load = &run->load;
+    uint32_t asked = load->outstanding;
+    uint64_t began = run->window_began = load->now;
+    load->outstanding = asked ? asked : WARM_UP_OUTSTANDING;
+    for (uint32_t each = 0; each < load->dswitches; each++)
+        dswitch_refill(&run->dswitches[each]);
+    while (load->now - began < run->options.warm_up * SECOND ||
+           (load->check && !all_asked_once(run) && load->now - began < MOST_WARM_UP * SECOND))
+        ask(run, false);
+    if (!asked) {
+        run->finishing = true;
+        while (outstanding(run))
+            ask(run, false);
+        run->finishing = false;
+    }
+    load->outstanding = asked;
+    end_window(run, false);
 }
 
 /* Ask no more, and see that nobody waits in vain; who has fallen behind need not catch up. */
@@ -257,14 +286,16 @@ static void load_controller(struct run *run)
     histogram_reset(&load->total);
     histogram_reset(&load->window);
     load->begun = true;
-    load->start = load->last_answer = read_clock(run);
-    load->interval = run->options.rate > 0 ? SECOND * load->burst / run->options.rate : 0;
-    for (uint32_t each = 0; each < load->dswitches && load->outstanding; each++)
-        dswitch_refill(&run->dswitches[each]);
-    ask(run, run->options.warm_up, false);
+    load->last_answer = read_clock(run);
+    warm_up(run);
     load->answers = load->answer_bytes = 0;
-    uint64_t began = load->now;
-    ask(run, run->options.seconds, true);
+    uint64_t began = load->start = run->window_began = load->now, end = began + (uint64_t)(run->options.seconds * SECOND);
+    load->interval = run->options.rate > 0 ? SECOND * load->burst / run->options.rate : 0;
+    for (uint32_t each = 0; each < load->dswitches; each++)
+        run->dswitches[each].before = run->dswitches[each].due;
+    while (load->now < end)
+        ask(run, true);
+    end_window(run, true);
     struct result result = {(double)(load->now - began) / SECOND, load->answers, load->answer_bytes, outstanding(run)};
     if (!result.answers)
         dswitch_fail(run->dswitches, "no answer came in %g s, to anyone", run->options.seconds);

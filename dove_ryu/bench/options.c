@@ -13,7 +13,7 @@ static const char USAGE[] =
     "  --outstanding K      closed loop: K requests of each dSwitch under way (default: 32)\n"
     "  --rate R --burst B   open loop: R requests a second in all, in bursts of B of one dSwitch (B: 16)\n"
     "  --idle               no requests; an echo request of each dSwitch every --echo-interval seconds (5)\n"
-    "  --warm-up S          seconds before the measurement begins (default: 1)\n"
+    "  --warm-up S          closed loop for S seconds, and until every request was made once (default: 1)\n"
     "  --seconds S          seconds that are measured (default: 5)\n"
     "  --ends-with T[:N]    compare nothing; an answer ends with N messages (1) of type packet-out or flow-mod\n"
     "  --barrier            the controller is not ready before it has sent each dSwitch a barrier\n"
