@@ -41,7 +41,7 @@ class Contender:
     :ivar title: what it is called in tables.
     :ivar requests: the folder of the requests that it understands.
     :ivar answers: the generator's options by which an answer is known.
-    :ivar slow: whether seconds of it are wasted beyond a few: it is measured at few points.
+    :ivar learns: seconds of a turn that it may need before it has learned what is asked.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Contender:
     answers: tuple[str, ...]
     command: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
-    slow: bool = False
+    learns: float = 0.0
 
     @property
     def port(self) -> int:
@@ -82,7 +82,7 @@ def dove(lane: str, directory: Path) -> Contender:
         *("--wsapi-port", str(_REST[lane]), "--dove-store", store_url(own)),
         *("--dove-lane", _FORMS[lane], "dove_ryu.app"),
     )
-    return Contender(lane, f"dove_ryu, {_FORMS[lane]}", "dove", ("--barrier",), command)
+    return Contender(lane, f"dove_ryu, {_FORMS[lane]}", "dove", ("--barrier",), command, learns=3.0)
 
 
 def responder(directory: Path) -> Contender:
@@ -108,7 +108,7 @@ def ryu() -> Contender:
 
 def _learning_switch(name: str, title: str, python: str) -> Contender:
     command = (python, str(_OTHERS / "serve.py"), str(_OTHERS / "learning_switch.py"), str(LISTEN_PORTS[name]))
-    return Contender(name, title, "plain", ("--ends-with", "packet-out"), command, slow=True)
+    return Contender(name, title, "plain", ("--ends-with", "packet-out"), command)
 
 
 def faucet(workload: Workload, directory: Path) -> Contender:
@@ -130,7 +130,7 @@ def faucet(workload: Workload, directory: Path) -> Contender:
     }
     answers = ("--ends-with", f"flow-mod:{FLOWS_OF_A_SENDER}", "--settle", "2")
     title = f"Faucet {_version(python, 'faucet')}"
-    return Contender("faucet", title, "learning", answers, command, environment, slow=True)
+    return Contender("faucet", title, "learning", answers, command, environment)
 
 
 FLOWS_OF_A_SENDER = 2

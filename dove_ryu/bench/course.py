@@ -118,7 +118,13 @@ class Course:
         return (
             *(str(program("loadgen")), "--connect", f"127.0.0.1:{contender.port}"),
             *("--requests", str(self.directory / contender.requests), *contender.answers),
-            *("--warm-up", str(self.pace.warm_up), "--seconds", str(self.pace.seconds), *options),
+            *(
+                "--warm-up",
+                str(max(self.pace.warm_up, contender.learns)),
+                "--seconds",
+                str(self.pace.seconds),
+                *options,
+            ),
         )
 
     @contextlib.contextmanager
