@@ -22,7 +22,7 @@
 
 static const double SECOND = 1e9;
 static const double WINDOW = 0.1e9;
-enum { WARM_UP_OUTSTANDING = 32, MOST_WARM_UP = 15 };
+enum { WARM_UP_OUTSTANDING = 32, MOST_WARM_UP = 15, LONGEST_SETTLE = 4 };
 enum { MOST_WINDOWS = MOST_SECONDS * 10 + 1 };
 
 struct run {
@@ -120,21 +120,28 @@ static bool is_prepared(const struct run *run)
     return true;
 }
 
-/* Let the controller do what it does with a new switch, until it is quiet. */
+static _Noreturn void give_up(const struct run *run)
+{
+    uint32_t greeted = 0;
+    for (uint32_t each = 0; each < run->load.dswitches; each++)
+        greeted += run->dswitches[each].greeted;
+    fprintf(stderr, "loadgen: the controller is silent and not ready: it asked %u of %u dSwitches for their features%s\n",
+            greeted, run->load.dswitches, run->options.barrier ? ", and not all for a barrier" : "");
+    exit(1);
+}
+
+/* Let the controller do what it does with a new switch, until it is quiet; some never are, for there are changes. */
 static void prepare(struct run *run)
 {
-    uint64_t since = run->load.last_heard = read_clock(run);
-    while (!is_prepared(run) || run->load.now - run->load.last_heard < run->options.settle * SECOND) {
+    uint64_t since = run->load.last_heard = read_clock(run), prepared = 0;
+    double settle = run->options.settle * SECOND;
+    while (!prepared || ((double)(run->load.now - run->load.last_heard) < settle &&
+                         (double)(run->load.now - prepared) < LONGEST_SETTLE * settle)) {
         turn(run, 10);
-        if (run->load.now - run->load.last_heard > run->options.patience * SECOND) {
-            uint32_t greeted = 0;
-            for (uint32_t each = 0; each < run->load.dswitches; each++)
-                greeted += run->dswitches[each].greeted;
-            fprintf(stderr, "loadgen: the controller is silent and not ready: it asked %u of %u dSwitches for "
-                            "their features%s\n",
-                    greeted, run->load.dswitches, run->options.barrier ? ", and not all for a barrier" : "");
-            exit(1);
-        }
+        if (!prepared && is_prepared(run))
+            prepared = run->load.now;
+        if (!prepared && (double)(run->load.now - run->load.last_heard) > run->options.patience * SECOND)
+            give_up(run);
     }
     fprintf(stderr, "loadgen: %u dSwitches ready after %.1f s\n", run->load.dswitches,
             (double)(run->load.now - since) / SECOND);
@@ -220,7 +227,7 @@ static void warm_up(struct run *run)
         ask(run, false);
     if (!asked) {
         run->finishing = true;
-        while (outstanding(run))
+        while (outstanding(run) && load->now - began < 2 * MOST_WARM_UP * SECOND)
             ask(run, false);
         run->finishing = false;
     }
