@@ -82,7 +82,7 @@ def dove(lane: str, directory: Path) -> Contender:
         *("--wsapi-port", str(_REST[lane]), "--dove-store", store_url(own)),
         *("--dove-lane", _FORMS[lane], "dove_ryu.app"),
     )
-    return Contender(lane, f"dove_ryu, {_FORMS[lane]}", "dove", ("--barrier",), command, learns=3.0)
+    return Contender(lane, f"dove_ryu, {_FORMS[lane]}", "dove", ("--barrier",), command, learns=1.0)
 
 
 def responder(directory: Path) -> Contender:

@@ -18,7 +18,7 @@ from dove_ryu.bench.build import program
 from dove_ryu.bench.prepare import Workload, prepare
 from dove_ryu.bench.requests import Request, read_dswitch
 from dove_ryu.bench.world import Plan
-from dove_ryu.southbound.datapath import split
+from dove_ryu.southbound.framing import split
 
 SMALL = Workload(Plan(endpoints=200, networks=4, domains=3, policies=4, dswitches=4), (40, 30), idle=3)
 HELLO, FEATURES_REQUEST, PACKET_IN, BARRIER_REQUEST = 0, 5, 10, 20

@@ -31,7 +31,7 @@ from dove_ryu.model.entities import Encapsulation, Service
 from dove_ryu.openflow.fields import Cookie, Kind
 from dove_ryu.openflow.pipeline import LOCATION
 from dove_ryu.southbound import codec
-from dove_ryu.southbound.datapath import split
+from dove_ryu.southbound.framing import split
 
 from .conftest import SMALL
 
