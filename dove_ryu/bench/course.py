@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -48,6 +49,7 @@ class Course:
     :ivar missing: why a contender, or a part of the benchmark, cannot be had.
     :ivar failures: turns that failed, in words.
     :ivar extras: what parts of the benchmark other than turns have found, by name.
+    :ivar until: when the part that is being measured should be over; what is begun is finished, no round is added.
     """
 
     arena: Arena
@@ -60,7 +62,13 @@ class Course:
     failures: list[str] = field(default_factory=list)
     extras: dict[str, Any] = field(default_factory=dict)
     titles: dict[str, str] = field(default_factory=dict)
+    until: float = math.inf
     _running: dict[str, tuple[Contender, Program]] = field(default_factory=dict)
+
+    @property
+    def late(self) -> bool:
+        """Whether the time of this part is used up."""
+        return time.monotonic() > self.until
 
     def contender(self, name: str) -> Contender | None:
         """A contender, running; None where it cannot be had, which is noted."""
@@ -91,9 +99,14 @@ class Course:
         return contenders.os_ken() if name == "os-ken" else contenders.ryu()
 
     def rounds(self, names: Sequence[str], rounds: int | None = None) -> Iterator[tuple[int, Contender]]:
-        """Turns: in each round every contender that can be had, beginning with another one each time."""
+        """Turns: in each round every contender that can be had, beginning with another one each time.
+
+        There is one round at least, and no further one when it is late.
+        """
         there = [found for found in map(self.contender, names) if found is not None]
         for number in range(self.pace.rounds if rounds is None else rounds):
+            if number and self.late:
+                return
             turn = number % len(there) if there else 0
             for contender in there[turn:] + there[:turn]:
                 yield number, contender

@@ -25,7 +25,9 @@ _IDLE_SECONDS, _CONNECT_SECONDS = 15.0, 240.0
 
 def closed(course: Course) -> None:
     """Each dSwitch has 32 requests under way: what comes out is the rate."""
-    for dswitches in DSWITCHES:
+    end = course.until
+    for left, dswitches in zip(range(len(DSWITCHES), 0, -1), DSWITCHES, strict=True):
+        course.until = time.monotonic() + (end - time.monotonic()) / left  # an equal share of the time for each
         for number, contender in course.rounds(FAST):
             options = ("--dswitches", str(dswitches), "--outstanding", str(OUTSTANDING))
             course.turn(f"closed-{dswitches}", number, contender, *options)
@@ -53,6 +55,9 @@ def figure5(course: Course) -> None:
     """Open loop at rising loads, each contender as far as it keeps up."""
     fallen: set[str] = set()
     for load in LOADS:
+        if course.late:
+            course.failures.append(f"figure 5: no time was left for {load:,} requests a second and more")
+            return
         for number, contender in course.rounds(FAST, 1 if course.pace.rounds < 3 else 2):
             if contender.name in fallen:
                 continue
