@@ -13,11 +13,12 @@ keep_tidy = $(1); verdict=$$?; bootstrap/give-back; exit $$verdict
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test bench-dataplane lint unit docs clean network
+.PHONY: help demo test bench bench-dataplane lint unit docs clean network
 
 help:
 	@echo "make demo             figure 4 of the DOVE report on this machine, with real traffic (root)"
 	@echo "make test             lint, then every test (root)"
+	@echo "make bench            policy acquisition, measured and compared, into build/bench (root, 25 minutes)"
 	@echo "make bench-dataplane  TCP through dSwitches beside TCP through a plain tunnel (root)"
 	@echo "make lint             ruff, mypy, import-linter"
 	@echo "make unit             the tests of the pure layers, which cover every line and branch"
@@ -26,6 +27,9 @@ help:
 
 demo: network $(VENV)/.installed
 	@PYTHONDONTWRITEBYTECODE=1 $(BIN)/python mininet/demo.py
+
+bench: network $(VENV)/.compiled $(VENV)/.installed-bench
+	@$(call keep_tidy,PYTHONDONTWRITEBYTECODE=1 $(BIN)/python -m dove_ryu.bench --output build/bench)
 
 bench-dataplane: network $(VENV)/.installed
 	@PYTHONDONTWRITEBYTECODE=1 $(BIN)/python mininet/bench_dataplane.py
@@ -64,6 +68,9 @@ $(VENV)/.installed: setup.cfg setup.py dove_ryu/southbound/lane.py
 	@echo "== Installing Python packages into $(VENV)"
 	@$(PIP) --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	@$(call keep_tidy,$(PIP) install --editable '.[test]' && touch $@)
+
+$(VENV)/.installed-bench: $(VENV)/.installed
+	@$(call keep_tidy,$(PIP) install --editable '.[bench]' && touch $@)
 
 $(VENV)/.installed-docs: $(VENV)/.installed
 	@$(call keep_tidy,$(PIP) install --editable '.[docs]' && touch $@)
