@@ -44,7 +44,7 @@ lint: $(VENV)/.installed
 	@echo "== ruff, mypy, import-linter"
 	@$(call keep_tidy,$(BIN)/ruff check && $(BIN)/ruff format --check && $(BIN)/mypy && $(BIN)/lint-imports --no-logo)
 
-unit: $(VENV)/.installed
+unit: $(VENV)/.compiled
 	@echo "== pytest: the unit tier, under coverage"
 	@$(call keep_tidy,$(BIN)/python -m pytest tests/unit --numprocesses 2 --dist loadfile --cov --cov-config=pyproject.toml)
 
@@ -60,7 +60,7 @@ network:
 
 # The package's own C, of the fast lane; where there is no compiler the installation goes on without it.
 $(VENV)/.compiled: dove_ryu/southbound/lane.py setup.py $(VENV)/.installed
-	@bootstrap/host compiler
+	@PYTHON=$(PYTHON) bootstrap/host compiler
 	@$(call keep_tidy,$(BIN)/python setup.py --quiet build_ext --inplace && touch $@)
 
 $(VENV)/.installed: setup.cfg setup.py dove_ryu/southbound/lane.py
