@@ -179,7 +179,7 @@ def test_fields_of_others(office: Office, header: tuple[int, int]) -> None:
 
 def test_all_registers_and_no_more(office: Office) -> None:
     fields = [(oxm.IN_PORT, 0xFFFFFFFF), (oxm.METADATA, 0xFFFF_FFFF_FF00_0005)]
-    registers = {field: 0xFFFFFFFF for field in oxm.REGISTERS} | {SOURCE_DOMAIN.field: RED}
+    registers = dict.fromkeys(oxm.REGISTERS, 0xFFFFFFFF) | {SOURCE_DOMAIN.field: RED}
     fields += registers.items()
     assert answers(office, packet_in_of(oxm_bytes(fields), FRAME))
     assert not answers(office, packet_in_of(oxm_bytes([*fields, (oxm.REGISTERS[15], 1)]), FRAME))
