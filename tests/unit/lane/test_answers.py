@@ -115,17 +115,27 @@ def migrating(draw: st.DrawFn) -> Filling:
 changes = st.lists(fillings() | long_lived() | migrating(), max_size=8)
 
 
+def to_everybody(network: str, by_address: bool) -> list[bytes]:
+    """Requests of a red endpoint of the usual state to all endpoints of its network, by MAC or by IP address."""
+    to_mac = [frame(MACS[place]) for place in range(4)]
+    to_ip = [frame(GATEWAY.mac, ips[place]) for place in range(4) for ips in (IPV4, IPV6)]
+    source = domain_number(network, "red")
+    return [
+        request(VNIS[network], source, target, by_address, table=table.number)
+        for target in (to_ip if by_address else to_mac)
+        for table in (LOCATION, POLICY)
+    ]
+
+
 def everybody() -> list[tuple[int, bytes]]:
-    """Requests of all endpoints of the usual state to all others, by each of their addresses, as (dSwitch, message)."""
-    asked = []
-    for network in NETWORKS:
-        for dpid in DPIDS:
-            for place in range(4):
-                for target in (frame(MACS[place]), frame(GATEWAY.mac, IPV4[place]), frame(GATEWAY.mac, IPV6[place])):
-                    source, by_address = domain_number(network, "red"), target[:6].hex(":") == GATEWAY.mac
-                    for table in (LOCATION.number, POLICY.number):
-                        asked.append((dpid, request(VNIS[network], source, target, by_address, table=table)))
-    return asked
+    """All such requests from all dSwitches, as (dSwitch, message)."""
+    return [
+        (dpid, message)
+        for network in NETWORKS
+        for dpid in DPIDS
+        for by_address in (False, True)
+        for message in to_everybody(network, by_address)
+    ]
 
 
 # ---- the tests -----------------------------------------------------------------------------------
@@ -142,15 +152,14 @@ def test_everybody_is_answered_once_the_lane_has_learned(form: ModuleType) -> No
     assert counted == dict.fromkeys(DPIDS, len(asked) // 3)
 
 
-def test_one_question_fills_in_the_whole_network(form: ModuleType) -> None:
-    """Who has asked about one pair of domains of a network need not be asked about its other endpoints."""
+@pytest.mark.parametrize(("network", "by_address"), [("n1", False), ("n2", True)], ids=["l2", "l3"])
+def test_one_question_fills_in_the_whole_network(form: ModuleType, network: str, by_address: bool) -> None:
+    """Who has asked once for each pair of domains need not ask for the other endpoints, by what packets go by there."""
     office = Office(usual(), form)
-    asked = [(dpid, message) for dpid, message in everybody() if dpid == 1]
-    for network in NETWORKS:
-        for place in (0, 1):  # a red one and a blue one
-            source = domain_number(network, "red")
-            office.teach_all(1, [request(VNIS[network], source, frame(MACS[place]))])
-    assert all(office.ask(dpid, [message])[0] for dpid, message in asked)
+    asked = to_everybody(network, by_address)
+    red, blue = asked[0], asked[-1]
+    office.teach_all(1, [red, blue])
+    assert all(office.ask(1, asked))
 
 
 @patient
