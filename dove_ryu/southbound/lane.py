@@ -27,7 +27,7 @@ from dove_ryu.openflow.fields import APPLICATION, BY_ADDRESS, SOURCE_DOMAIN
 from dove_ryu.openflow.oxm import IN_PORT, METADATA, REGISTERS, Field
 
 if cython.compiled:
-    from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING
+    from cython.cimports.cpython.bytearray import PyByteArray_AS_STRING, PyByteArray_Resize
     from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_FromStringAndSize
     from cython.cimports.libc.stdlib import free
     from cython.cimports.libc.string import memcpy, memset
@@ -512,7 +512,11 @@ class Desk:
         """Where the next *size* bytes of the answers go."""
         to: cython.int = self.used
         if to + size > len(self.answers):
-            self.answers.extend(bytes(max(len(self.answers), size)))
+            more: cython.Py_ssize_t = max(len(self.answers), size)
+            if cython.compiled:  # no object is made: a garbage collection here could let an index be rebuilt
+                PyByteArray_Resize(self.answers, len(self.answers) + more)
+            else:
+                self.answers.extend(bytes(more))
         self.used = to + size
         return to
 
