@@ -22,7 +22,7 @@
 
 static const double SECOND = 1e9;
 static const double WINDOW = 0.1e9;
-enum { WARM_UP_OUTSTANDING = 32, MOST_WARM_UP = 15, LONGEST_SETTLE = 4 };
+enum { WARM_UP_OUTSTANDING = 32, MOST_WARM_UP = 15, LONGEST_SETTLE = 4, CONNECTING = 16 };
 enum { MOST_WINDOWS = MOST_SECONDS * 10 + 1 };
 
 struct run {
@@ -112,9 +112,9 @@ static void turn(struct run *run, int wait)
     }
 }
 
-static bool is_prepared(const struct run *run)
+static bool is_prepared(const struct run *run, uint32_t dswitches)
 {
-    for (uint32_t each = 0; each < run->load.dswitches; each++)
+    for (uint32_t each = 0; each < dswitches; each++)
         if (!run->dswitches[each].greeted || (run->options.barrier && !run->dswitches[each].barriers))
             return false;
     return true;
@@ -130,6 +130,22 @@ static _Noreturn void give_up(const struct run *run)
     exit(1);
 }
 
+/* Connect a few at a time, as switches do that retry: no controller has to greet a thousand in one moment. */
+static void connect_all(struct run *run)
+{
+    struct load *load = &run->load;
+    uint32_t all = load->dswitches;
+    load->last_heard = read_clock(run);
+    for (load->dswitches = 0; load->dswitches < all;) {
+        open_dswitch(run, load->dswitches++);
+        while (load->dswitches % CONNECTING == 0 && !is_prepared(run, load->dswitches)) {
+            turn(run, 10);
+            if ((double)(load->now - load->last_heard) > run->options.patience * SECOND)
+                give_up(run);
+        }
+    }
+}
+
 /* Let the controller do what it does with a new switch, until it is quiet; some never are, for there are changes. */
 static void prepare(struct run *run)
 {
@@ -138,7 +154,7 @@ static void prepare(struct run *run)
     while (!prepared || ((double)(run->load.now - run->load.last_heard) < settle &&
                          (double)(run->load.now - prepared) < LONGEST_SETTLE * settle)) {
         turn(run, 10);
-        if (!prepared && is_prepared(run))
+        if (!prepared && is_prepared(run, run->load.dswitches))
             prepared = run->load.now;
         if (!prepared && (double)(run->load.now - run->load.last_heard) > run->options.patience * SECOND)
             give_up(run);
@@ -335,8 +351,7 @@ int main(int count, char **values)
     setrlimit(RLIMIT_NOFILE, &files);
     run.epoll = epoll_create1(EPOLL_CLOEXEC);
     run.dswitches = allocate(run.load.dswitches * sizeof *run.dswitches);
-    for (uint32_t each = 0; each < run.load.dswitches; each++)
-        open_dswitch(&run, each);
+    connect_all(&run);
     prepare(&run);
     if (run.options.idle)
         stay_idle(&run);
