@@ -4,7 +4,8 @@
  * all that must come is known beforehand as one run of bytes. So whole answers are compared in one piece, however many a
  * read brings. Where that fails, what comes next is looked at by itself: an echo request, a barrier, or a change of
  * flows that no request asked for is dealt with and passed over, and only between two answers; a whole answer is looked
- * for among the requests that wait for one, and if it is none of theirs, it is wrong.
+ * for among the requests that wait for one, and if it is none of theirs, it is wrong. A packet alone is right where an
+ * answer a moment ago has brought its flows.
  */
 
 #include "dswitch.h"
@@ -256,10 +257,49 @@ static size_t whole_answer(const struct dswitch *d, const uint8_t *data, size_t 
     return 0;
 }
 
+/* How many bytes of an expected answer are flows, in front of its packet. */
+static size_t flows_of(const uint8_t *answer)
+{
+    size_t at = 0;
+    while (kind_of(answer + at) != PACKET_OUT)
+        at += length_of(answer + at);
+    return at;
+}
+
+/* Whether an answer of the last ones has brought the flows that a request's answer begins with. */
+static bool are_on_their_way(const struct dswitch *d, uint64_t request)
+{
+    size_t size, other_size, flows;
+    const uint8_t *right = expected(d, request, &size);
+    flows = flows_of(right);
+    for (uint64_t each = d->with_flows > RECENT ? d->with_flows - RECENT : 0; each < d->with_flows; each++) {
+        const uint8_t *other = expected(d, d->recent[each % RECENT], &other_size);
+        if (flows_of(other) == flows && memcmp(right, other, flows) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Whether an answer is what a request must get. */
+static bool is_right(struct dswitch *d, uint64_t request, const uint8_t *answer, size_t size)
+{
+    size_t right_size;
+    const uint8_t *right = expected(d, request, &right_size);
+    if (right_size == size && memcmp(answer, right, size) == 0) {
+        d->recent[d->with_flows++ % RECENT] = request;
+        return true;
+    }
+    size_t flows = kind_of(answer) == PACKET_OUT ? flows_of(right) : 0;
+    if (!flows || right_size != flows + size || memcmp(answer, right + flows, size) != 0 || !are_on_their_way(d, request))
+        return false;
+    d->load->repeated++;
+    return true;
+}
+
 /* Compare one answer, which is not the next, with those of all requests that have none. */
 static size_t check_answer(struct dswitch *d, const uint8_t *data, size_t available)
 {
-    size_t size = whole_answer(d, data, available), right_size;
+    size_t size = whole_answer(d, data, available);
     if (!size)
         return 0;
     if (d->answered == d->due) {
@@ -267,14 +307,11 @@ static size_t check_answer(struct dswitch *d, const uint8_t *data, size_t availa
             print_hex("nobody asked for this", data, size);
         return size;
     }
-    for (uint64_t request = d->oldest; request < d->due; request++) {
-        const uint8_t *right = expected(d, request, &right_size);
-        if (right_size == size && !(request != d->oldest && d->done[request & (d->window - 1)]) &&
-            memcmp(data, right, size) == 0) {
+    for (uint64_t request = d->oldest; request < d->due; request++)
+        if ((request == d->oldest || !d->done[request & (d->window - 1)]) && is_right(d, request, data, size)) {
             answered(d, request, size);
             return size;
         }
-    }
     mismatched(d, data, size);
     answered(d, d->oldest, size);
     return size;
@@ -296,8 +333,10 @@ static size_t check_answers(struct dswitch *d, const uint8_t *data, size_t avail
         for (last = first;
              memcmp(data + (at[last] - at[first]), right + (at[last] - at[first]), at[last + 1] - at[last]) == 0;)
             last++;
-    for (uint32_t each = first; each < last; each++)
+    for (uint32_t each = first; each < last; each++) {
+        d->recent[d->with_flows++ % RECENT] = d->oldest;
         answered(d, d->oldest, at[each + 1] - at[each]);
+    }
     return at[last] - at[first];
 }
 

@@ -9,7 +9,7 @@
 #include "dswitch_file.h"
 #include "histogram.h"
 
-enum { INPUT = 256 * 1024, OUTPUT = 128 * 1024, MOST_OUTSTANDING = 65536, LEAST_WINDOW = 256 };
+enum { INPUT = 256 * 1024, OUTPUT = 128 * 1024, MOST_OUTSTANDING = 65536, LEAST_WINDOW = 256, RECENT = 1024 };
 
 /* What all dSwitches have in common: how they ask, and what has come of it. Times in nanoseconds. */
 struct load {
@@ -27,7 +27,7 @@ struct load {
     uint64_t last_heard; /* anything at all, from anyone */
     uint64_t last_answer;
     struct histogram window, total;
-    uint64_t answers, answer_bytes, mismatches, unasked, asides, echoes;
+    uint64_t answers, answer_bytes, mismatches, unasked, repeated, asides, echoes;
 };
 
 struct dswitch {
@@ -51,6 +51,8 @@ struct dswitch {
     uint64_t window;        /* the most by which `due` is ahead of `oldest`, a power of two */
     uint64_t *sent_at;      /* closed loop: when each one in the window was asked */
     bool *done;             /* of each one in the window */
+    uint64_t recent[RECENT]; /* the requests that were answered last with flows, in turn */
+    uint64_t with_flows;     /* how many those are */
     uint32_t ends_seen;
 };
 

@@ -44,7 +44,10 @@ NETWORK, VNI = "emulated", 77
 FIRST_ADDRESS, PREFIX_LENGTH = IPv4Address("10.64.0.1"), 10
 MACHINES, TALKED_TO = 12, 10
 ELSEWHERE, ELSEWHERE_ADDRESS, ELSEWHERE_MAC = 0xE15E, "10.0.0.200", "02:00:00:00:e1:5e"
-LIMITS_LIFTED = ("--dove-packet-in-rate", "1000000", "--dove-packet-in-burst", "100000")
+LIMITS_LIFTED = (
+    *("--dove-packet-in-rate", "0", "--dove-network-rate", "0"),
+    *("--dove-endpoint-rate", "1000000", "--dove-endpoint-burst", "1000000"),
+)
 """What protects a DPS from one endpoint would be all that is measured."""
 
 RATES = (500, 1_000, 2_000, 4_000, 8_000, 16_000)

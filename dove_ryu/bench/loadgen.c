@@ -292,9 +292,10 @@ static void report(struct run *run, const struct result *result)
     else
         printf("\"rate\": %.0f, \"burst\": %u, ", run->options.rate, load->burst);
     printf("\"answers\": %llu, \"answers_per_second\": %.1f, \"mismatches\": %llu, \"unasked\": %llu, "
-           "\"asides\": %llu, \"echoes\": %llu, \"backlog\": %llu, \"bytes_per_answer\": %.1f, ",
+           "\"repeated\": %llu, \"asides\": %llu, \"echoes\": %llu, \"backlog\": %llu, \"bytes_per_answer\": %.1f, ",
            (unsigned long long)result->answers, (double)result->answers / result->seconds,
-           (unsigned long long)load->mismatches, (unsigned long long)load->unasked, (unsigned long long)load->asides,
+           (unsigned long long)load->mismatches, (unsigned long long)load->unasked, (unsigned long long)load->repeated,
+           (unsigned long long)load->asides,
            (unsigned long long)load->echoes, (unsigned long long)result->backlog,
            (double)result->bytes / (double)result->answers);
     printf("\"latency_us\": {\"p50\": %.2f, \"p90\": %.2f, \"p99\": %.2f, \"p99.9\": %.2f, \"max\": %.2f, "

@@ -125,8 +125,8 @@ def _other_tables(course: Course) -> Iterator[str]:
                 "Flows",
                 "First packet",
                 "Cached",
-                "Control",
-                "ovs-vswitchd",
+                "In control",
+                "On a server",
             )
             yield from table(f"One large network: {peer}", heads, (_size_row(row) for row in rows))
 

@@ -16,6 +16,7 @@ from dove_ryu.openflow.fields import VNI
 from dove_ryu.openflow.flow import FlowDelete, match
 from dove_ryu.openflow.pipeline import POLICY
 from dove_ryu.southbound import codec
+from dove_ryu.southbound.framing import split
 
 from .conftest import Controller, Generate, message
 
@@ -79,6 +80,22 @@ def test_answers_may_overtake_each_other(generate: Generate, controller: Make, o
     code, figures, complaint = generate(controller(_swapping()), *options)
     assert code == 0, complaint
     assert figures["answers"] > 100
+
+
+def test_a_packet_may_follow_flows_that_are_on_their_way(generate: Generate, controller: Make) -> None:
+    """Who asks again is answered by the packet alone; but somebody must have had the flows."""
+
+    def alone(right: bytes) -> bytes:
+        messages, _ = split(memoryview(right))
+        return messages[-1]
+
+    repeating = controller(lambda number, right: right if number < 40 else alone(right))
+    code, figures, complaint = generate(repeating, "--outstanding", "4")
+    assert code == 0, complaint
+    assert figures["repeated"] >= figures["answers"] > 100
+    code, _, complaint = generate(controller(lambda number, right: alone(right)), "--outstanding", "4")
+    assert code == 1
+    assert "the answer to request 0 is not what it must be" in complaint
 
 
 def _swapping() -> Callable[[int, bytes], bytes]:
