@@ -20,7 +20,7 @@ import namespace
 from footprint import Footprint
 from mininet.link import Intf, Link
 from mininet.node import Node
-from traffic import Capture, PingResult, ping
+from traffic import PING_INTERVAL, Capture, PingResult, ping
 
 #: The kernel's limit (IFNAMSIZ less the closing zero).
 DEVICE_NAME_LENGTH = 15
@@ -81,7 +81,7 @@ class EmulatedNode(Node):  # type: ignore[misc]  # Mininet carries no types
         return str(output.decode(errors="replace"))
 
     def ping(
-        self, address: str, count: int = 1, *, interval: float = 0.01, wait: float = 1.0, size: int = 56
+        self, address: str, count: int = 1, *, interval: float = PING_INTERVAL, wait: float = 1.0, size: int = 56
     ) -> PingResult:
         """`traffic.ping` from here."""
         return ping(self, address, count, interval=interval, wait=wait, size=size)

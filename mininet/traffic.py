@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 IPERF_PORT = 5201
 
+#: Seconds from one echo request to the next. Once one was answered, iputils' ping waits for the last reply only twice
+#: the longest round trip and at least this long: shorter, and a busy machine's late replies would count as lost.
+PING_INTERVAL = 0.04
+
 # Frames inside a tunnel, as pcap filters: the inner Ethernet type follows 8 bytes of UDP header, 8 of Geneve
 # (without options) or VXLAN, and two MAC addresses. Over IPv6, 40 bytes of IP header come first, since pcap's
 # udp[] knows IPv4 only.
@@ -84,11 +88,11 @@ def ping(
     address: str,
     count: int = 1,
     *,
-    interval: float = 0.01,
+    interval: float = PING_INTERVAL,
     wait: float = 1.0,
     size: int = 56,
 ) -> PingResult:
-    """`count` echo requests, `interval` seconds apart, waiting `wait` seconds for the last; `size` bytes of
+    """`count` echo requests, `interval` seconds apart, waiting `wait` seconds if none is answered; `size` bytes of
     payload, never fragmented on the way."""
     options = ["-n", "-c", str(count), "-i", str(interval), "-W", str(wait), "-s", str(size), "-M", "do"]
     deadline = count * max(interval, 1.0) + wait + 10
