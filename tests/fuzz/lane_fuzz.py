@@ -14,7 +14,6 @@ import argparse
 import gc
 import importlib.util
 import random
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
