@@ -13,7 +13,7 @@ keep_tidy = $(1); verdict=$$?; bootstrap/give-back; exit $$verdict
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test bench bench-dataplane lint unit docs clean network
+.PHONY: help demo test bench bench-dataplane lint unit fuzz docs clean network
 
 help:
 	@echo "make demo             figure 4 of the DOVE report on this machine, with real traffic (root)"
@@ -22,6 +22,7 @@ help:
 	@echo "make bench-dataplane  TCP through dSwitches beside TCP through a plain tunnel (root)"
 	@echo "make lint             ruff, mypy, import-linter"
 	@echo "make unit             the tests of the pure layers, which cover every line and branch"
+	@echo "make fuzz             damaged policy requests against the fast lane, watched by sanitizers (SECONDS=60)"
 	@echo "make docs             the manual, into docs/_build/html"
 	@echo "make clean            remove what make has made, .venv included"
 
@@ -47,6 +48,16 @@ lint: $(VENV)/.installed
 unit: $(VENV)/.compiled
 	@echo "== pytest: the unit tier, under coverage"
 	@$(call keep_tidy,$(BIN)/python -m pytest tests/unit --numprocesses 2 --dist loadfile --cov --cov-config=pyproject.toml)
+
+# The compiler's sanitizers see what no comparison can. Python's own memory comes from malloc, which they watch too.
+SECONDS := 60
+fuzz: $(VENV)/.compiled
+	@echo "== $(SECONDS) s of damage"
+	@mkdir -p build/fuzz
+	@CFLAGS="-g -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer" \
+	 $(BIN)/python setup.py --quiet build_ext --force --build-lib build/fuzz --build-temp build/fuzz
+	@$(call keep_tidy,LD_PRELOAD=$$(gcc -print-file-name=libasan.so) PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 \
+	 $(BIN)/python -m tests.fuzz.lane_fuzz --seconds $(SECONDS) --lane 'build/fuzz/dove_ryu/southbound/_lane.*.so')
 
 docs: $(VENV)/.installed-docs
 	@$(call keep_tidy,$(BIN)/python -m sphinx --fail-on-warning --keep-going docs docs/_build/html)

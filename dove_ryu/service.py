@@ -24,7 +24,7 @@ from dove_ryu.model.entities import DSwitch, dpid_text
 from dove_ryu.model.world import Change
 from dove_ryu.southbound import lane_form
 from dove_ryu.store import Commit, Compacted, Store, StoreError
-from dove_ryu.switchboard import Connection, Switchboard
+from dove_ryu.switchboard import Connection, LaneFigures, Switchboard
 
 LOG = logging.getLogger(__name__)
 
@@ -93,6 +93,13 @@ class Service:
         :raises TimeoutError: where the DPS's thread does not come to it within *timeout* seconds.
         """
         return self._control.ask(self.switches.connections, timeout)
+
+    def lane(self, timeout: float = 5.0) -> LaneFigures:
+        """How it stands with the fast lane (F54).
+
+        :raises TimeoutError: where the DPS's thread does not come to it within *timeout* seconds.
+        """
+        return self._control.ask(self.switches.lane_figures, timeout)
 
     def audit(self, dpid: int, repair: bool = False, timeout: float = 10.0) -> list[Finding] | None:
         """What differs between a dSwitch's flows and what they should be; None where it is not live.

@@ -69,6 +69,20 @@ class Connection:
     flow_changes: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class LaneFigures:
+    """How it stands with the fast lane (F54).
+
+    :ivar form: ``compiled`` or ``python``.
+    :ivar answered: policy requests that it has answered.
+    :ivar left: packets that it has left to the plain way: requests that it did not know, and all that are none.
+    """
+
+    form: str = "python"
+    answered: int = 0
+    left: int = 0
+
+
 class Switchboard:
     """The links by datapath id.  It lives on the DPS's thread.
 
@@ -93,6 +107,7 @@ class Switchboard:
         dps.witness = self.lanes.hear
         self.sent: Counter[int] = Counter()
         self.requests: Counter[int] = Counter()
+        self._by_lane = 0
         self.revision = 0
         self.audits = Audits(dps.audit)
         self.vigil = Vigil(dps.relied_on, self._doubt)
@@ -129,6 +144,12 @@ class Switchboard:
         self._count()
         return {dpid: self._connection(dpid) for dpid in self._since}
 
+    def lane_figures(self) -> LaneFigures:
+        """What the fast lane has done until now."""
+        self._count()
+        form = "compiled" if self.lanes.compiled else "python"
+        return LaneFigures(form, self._by_lane, self.requests.total() - self._by_lane)
+
     def _close(self, link: Link) -> None:
         """A dSwitch's requests are no longer answered over this link."""
         link.open(None)
@@ -143,6 +164,7 @@ class Switchboard:
         for dpid, outcome, number in self.lanes.count():
             self._dps.requests[outcome] += number
             self.requests[dpid] += number
+            self._by_lane += number
 
     def _connection(self, dpid: int) -> Connection:
         link, confirmed = self._links.get(dpid), self._confirmed_by(dpid)

@@ -182,7 +182,7 @@ def status(url: str, answer: Mapping[str, Any]) -> None:
     """Draw the state of the DPS in a few lines."""
     ready = answer["ready"]
     since = str(dt.timedelta(seconds=int(answer["uptime"])))
-    dswitches, requests = answer["dswitches"], answer["policy_requests"]
+    dswitches, requests, lane = answer["dswitches"], answer["policy_requests"], answer["lane"]
     screen.say(f"DPS at {url}: {'ready' if ready else 'not ready'}", f"bold {screen.GOOD if ready else screen.BAD}")
     rows = [
         ("version", f"{answer['version']}, up {since}, at revision {answer['revision']}"),
@@ -191,6 +191,7 @@ def status(url: str, answer: Mapping[str, Any]) -> None:
         ("dSwitches", f"{dswitches['known']}, {dswitches['connected']} of them connected, {dswitches['live']} live"),
         ("policy requests", f"{_counts(requests)}; {answer['outstanding']} outstanding"),
         *([("refused", _counts(refused))] if (refused := _happened(answer["refused"])) else []),
+        ("fast lane", f"{lane['form']}: {lane['answered']} answered, {lane['left']} left to the plain way"),
         ("caches", f"{answer['invalidations']} locations invalidated, {answer['refreshed']} entries refreshed"),
         ("flow changes", f"{answer['flow_changes']} sent, {_lag(answer['lag'])}"),
     ]

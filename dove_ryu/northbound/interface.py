@@ -14,7 +14,7 @@ from dove_ryu.audit import Finding
 from dove_ryu.dps import Dps
 from dove_ryu.northbound.problems import Refusal
 from dove_ryu.store import Conflict, Store
-from dove_ryu.switchboard import Connection
+from dove_ryu.switchboard import Connection, LaneFigures
 
 Answer = TypeVar("Answer")
 
@@ -55,6 +55,12 @@ class Service(Protocol):
 
     def connections(self, timeout: float = 5.0) -> dict[int, Connection]:
         """How it stands with every dSwitch that has ever connected, by datapath id.
+
+        :raises TimeoutError: as :meth:`ask` does.
+        """
+
+    def lane(self, timeout: float = 5.0) -> LaneFigures:
+        """How it stands with the fast lane.
 
         :raises TimeoutError: as :meth:`ask` does.
         """

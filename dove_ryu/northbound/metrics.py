@@ -20,6 +20,7 @@ from dove_ryu.model.entities import dpid_text
 from dove_ryu.model.resolution import Outcome
 from dove_ryu.northbound.connections import LIVE, Connections, states
 from dove_ryu.northbound.interface import Service
+from dove_ryu.switchboard import LaneFigures
 
 UNKNOWN = "unknown"
 """What wild methods and URLs are counted under, so that they make no new series."""
@@ -86,12 +87,14 @@ class _State(Collector):
 
     def describe(self) -> Iterator[Metric]:
         """The names, without asking for the values."""
-        return _metrics(Figures(), {}, 0)
+        yield from _metrics(Figures(), {}, 0)
+        yield from _of_the_lane(LaneFigures())
 
     def collect(self) -> Iterator[Metric]:
         """The metrics with their values now."""
         connections, figures = self._service.connections(), self._service.ask(_figures)
-        return _metrics(figures, connections, self._service.revision)
+        yield from _metrics(figures, connections, self._service.revision)
+        yield from _of_the_lane(self._service.lane())
 
 
 def _metrics(figures: Figures, connections: Connections, revision: int) -> Iterator[Metric]:
@@ -149,6 +152,16 @@ def _of_each_dswitch(known: Mapping[int, str], connections: Connections) -> Iter
         "dpid",
         {dpid: connection.flow_changes for dpid, connection in each.items()},
     )
+
+
+def _of_the_lane(lane: LaneFigures) -> Iterator[Metric]:
+    yield _counter(
+        "dove_lane_requests",
+        "Packet-ins by who has dealt with them, the fast lane or the plain way.",
+        "outcome",
+        {"answered": lane.answered, "left": lane.left},
+    )
+    yield _gauge("dove_lane_info", "The form in which the fast lane runs.", "form", {lane.form: 1})
 
 
 def _gauge(name: str, text: str, label: str, values: Mapping[str, int]) -> GaugeMetricFamily:

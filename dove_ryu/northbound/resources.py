@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -203,6 +203,7 @@ class Resources:
     def _get_status(self, request: Request, names: Names) -> Response:
         started = self._service.started
         connections, figures = self._service.connections(), self._service.ask(_figures)
+        lane = self._service.lane()
         return as_json(
             {
                 "version": self._service.version,
@@ -212,6 +213,7 @@ class Resources:
                 "uptime": round((datetime.now(UTC) - started).total_seconds(), 3),
                 **figures,
                 **_sums(connections),
+                "lane": asdict(lane),
             }
         )
 

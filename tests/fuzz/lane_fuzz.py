@@ -5,7 +5,7 @@ what they do not answer, or refuse a length that no message has.  Now and then t
 written while they are read.  ``make fuzz`` runs this with a compiled form that the compiler's sanitizers watch; they see
 what no comparison can, a read beyond the buffer above all.
 
-    python -m tests.fuzz.lane_fuzz --seconds 600 --lane build/fuzz/dove_ryu/southbound/_lane.*.so
+    python -m tests.fuzz.lane_fuzz --seconds 600 --lane 'build/fuzz/dove_ryu/southbound/_lane.*.so'
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@ import json
 import pytest
 import yaml
 
+from dove_ryu.southbound import lane_form
+
 from .conftest import SHOP, Dove, Dps, Ended
 
 
@@ -299,6 +301,8 @@ def test_status(dps: Dps, dove: Dove) -> None:
     assert "  dSwitches        2, 2 of them connected, 2 live" in lines
     assert "  policy requests  allowed 0, denied 0, unknown 0, unlocated 0; 0 outstanding" in lines
     assert "  flow changes     0 sent, all confirmed" in lines
+    form = "compiled" if lane_form.load().COMPILED else "python"
+    assert f"  fast lane        {form}: 0 answered, 0 left to the plain way" in lines
     assert "  caches           0 locations invalidated, 0 entries refreshed" in lines
     assert lines[-1].split() == ["0000000000000002", "server2", "live", "-", "0", "connected", "-"]
 

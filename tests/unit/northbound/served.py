@@ -15,7 +15,7 @@ from dove_ryu.model.documents import BadDocument, change_of
 from dove_ryu.northbound import interface
 from dove_ryu.northbound.rest import application
 from dove_ryu.store import Store
-from dove_ryu.switchboard import Connection, Switchboard
+from dove_ryu.switchboard import Connection, LaneFigures, Switchboard
 
 T = TypeVar("T")
 
@@ -73,6 +73,9 @@ class Service:
 
     def connections(self, timeout: float = 5.0) -> dict[int, Connection]:
         return self.ask(lambda _: self.switches.connections(), timeout)
+
+    def lane(self, timeout: float = 5.0) -> LaneFigures:
+        return self.ask(lambda _: self.switches.lane_figures(), timeout)
 
     def audit(self, dpid: int, repair: bool = False, timeout: float = 10.0) -> list[Finding] | None:
         return None  # nothing connects to it; :fixture:`running` is for that

@@ -35,6 +35,7 @@ def test_status(shop: Client, service: Service) -> None:
         "outstanding": 0,
         "flow_changes": 0,
         "lag": 0,
+        "lane": {"form": "python", "answered": 0, "left": 0},
     }
 
 
@@ -71,6 +72,8 @@ def test_metrics(shop: Client, service: Service) -> None:
     assert values["dove_policy_requests_refused_total", "failed"] == 0
     assert values[("dove_dswitches_unmetered",)] == 1
     assert values["dove_dswitches", "live"] == values["dove_dswitches", "down"] == 1
+    assert values["dove_lane_requests_total", "answered"] == values["dove_lane_requests_total", "left"] == 0
+    assert values["dove_lane_info", "python"] == 1
     assert values[("dove_networks",)] == 1
     assert values[("dove_endpoints",)] == 4
     assert values[("dove_endpoints_attached",)] == 0
