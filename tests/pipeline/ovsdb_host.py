@@ -4,6 +4,7 @@
 `Host` is a HostConnection with a memory. `Relay` stands between the two and can fall silent.
 """
 
+import contextlib
 import socket
 import threading
 from collections.abc import Callable
@@ -113,15 +114,17 @@ class Relay:
         with client, socket.create_connection((host, int(port))) as server:
             back = threading.Thread(target=self._back, args=(server, client))
             back.start()
-            self._threads.append(back)
-            while heard := client.recv(65536):
-                if self._stop_at in heard:
-                    self.silent.set()
-                if not self.silent.is_set():
-                    server.sendall(heard)
+            with contextlib.suppress(OSError):  # the client may go without a word, as it does when it is closed
+                while heard := client.recv(65536):
+                    if self._stop_at in heard:
+                        self.silent.set()
+                    if not self.silent.is_set():
+                        server.sendall(heard)
             server.shutdown(socket.SHUT_RDWR)
+            back.join(DEADLINE)
 
     @staticmethod
     def _back(server: socket.socket, client: socket.socket) -> None:
-        while heard := server.recv(65536):
-            client.sendall(heard)
+        with contextlib.suppress(OSError):
+            while heard := server.recv(65536):
+                client.sendall(heard)
