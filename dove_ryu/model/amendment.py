@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from dove_ryu.model.blueprint import HIGHEST_VNI, Blueprint
+from dove_ryu.model.blueprint import HIGHEST_VNI, Blueprint, BlueprintError
 from dove_ryu.model.entities import (
     BUILT_IN_KINDS,
     Appliance,
@@ -28,6 +28,7 @@ from dove_ryu.model.entities import (
     policy_name,
     segment_name,
 )
+from dove_ryu.model.reading import Problem
 from dove_ryu.model.world import Change, NetworkTables
 
 HIGHEST_NUMBER = (1 << 28) - 1
@@ -106,14 +107,14 @@ class Numbers:
     def vlan(self, appliance: Appliance, released: bool = False) -> int:
         """A VLAN that no segment has at an appliance, the one longest unused first; 0 for a dedicated one.
 
+        :raises BlueprintError: when a dedicated one has a segment.
         :param released: whether the one segment of a dedicated appliance is about to go.
         """
         name = appliance.name
         if appliance.sharing is Sharing.DEDICATED:
             if not released and ((name, 0) in self._vlans or self._vlan_taken(name, 0)):
-                raise Exhausted(
-                    f"appliance '{name}' is dedicated to another policy or hop; share it by VLAN or add one"
-                )
+                message = f"appliance '{name}' is dedicated to another policy or hop; share it by VLAN or name another"
+                raise BlueprintError(Problem("policies", message))
             self._vlans.add((name, 0))
             return 0
 
@@ -239,9 +240,7 @@ def _segments(
     """The segments to all appliances of all policies; one to an appliance that is not registered cannot be."""
     wanted = {segment_name(policy, hop): (policy, hop, each) for policy, hop, each in _hops(blueprint, appliances)}
     kept = {
-        name: known
-        for name, known in tables.segments.items()
-        if name in wanted and _leads_to(known, wanted[name][2])
+        name: known for name, known in tables.segments.items() if name in wanted and _leads_to(known, wanted[name][2])
     }
     released = {known.appliance for name, known in tables.segments.items() if name not in kept}
     for name, (policy, hop, appliance) in wanted.items():

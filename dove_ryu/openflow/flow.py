@@ -30,6 +30,8 @@ class Term(NamedTuple):
     def __str__(self) -> str:
         text = self.field.notation.text
         if self.mask == self.field.full_mask:
+            if self.field is oxm.VLAN_VID and self.value & oxm.TAGGED:
+                return f"dl_vlan={self.value & ~oxm.TAGGED}"
             return f"{self.field.name}={text(self.value)}"
         if self.field.notation in (oxm.IPV4_ADDRESS, oxm.IPV6_ADDRESS):
             length = self.mask.bit_count()

@@ -20,6 +20,7 @@ from dove_ryu.model.blueprint import (
     HIGHEST_VNI,
     ActionPlan,
     Blueprint,
+    BlueprintError,
     EndpointPlan,
     PolicyPlan,
     blueprint_of,
@@ -262,9 +263,9 @@ def test_what_was_given_up_is_not_given_out_again_at_once() -> None:
 def test_a_dedicated_appliance_has_one_segment_which_may_move() -> None:
     after = segments_after(with_actions("ssl"), with_actions("fw", "ssl"))
     assert (after["a>b:2"].appliance, after["a>b:2"].vlan) == ("SSL", 0)
-    with pytest.raises(Exhausted, match="appliance 'SSL' is dedicated to another policy or hop"):
+    with pytest.raises(BlueprintError, match="appliance 'SSL' is dedicated to another policy or hop"):
         segments_after(with_actions("ssl", "ssl"))
-    with pytest.raises(Exhausted, match="appliance 'SSL' is dedicated to another policy or hop"):
+    with pytest.raises(BlueprintError, match="appliance 'SSL' is dedicated to another policy or hop"):
         segments_after(with_actions("ssl"), numbers=Numbers(vlan_taken=lambda appliance, vlan: vlan == 0))
 
 
