@@ -24,3 +24,18 @@ def test_appliances_show_whose_their_vlans_are(dove: Dove, dps: Dps) -> None:
     ]
     assert dove("get", "appliance", "FW-1", "-o", "wide").out.split()[-1] == "7=shop/app>db:1"
     assert dove("delete", "appliance", "FW-1").out == "appliance 'FW-1' deleted\n"
+
+
+def test_a_trace_draws_the_appliances_on_the_way(dove: Dove, dps: Dps, shop: str) -> None:
+    """F16: from app1 through the appliance and out at db1, all at one dSwitch."""
+    assert shop == "shop.yaml", "it has been applied"
+    dps.attach("app1", 3, "tap1")
+    dps.attach("db1", 3, "tap2")
+    dps.plug(3, "in")
+    dps.plug(3, "out")
+    dps.put("/dove/v1/appliances/FW-1", FW)
+    dps.put("/dove/v1/networks/shop/actions/fw", {"number": 99, "kind": "x", "appliance": "FW-1", "config": ""})
+    dps.put("/dove/v1/networks/shop/segments/app>db:1", {"label": 0x800000, "appliance": "FW-1", "vlan": 7})
+    policy = {"number": 98, "from": "app", "to": "db", "actions": ["fw"], "ttl": 5, "tracking": 2}
+    dps.put("/dove/v1/networks/shop/policies/app>db", policy)
+    assert "  | fw: FW-1/a at dSwitch 0000000000000003, VLAN 7\n" in dove("trace", "-n", "shop", "app1", "db1").out
