@@ -2,8 +2,9 @@
 
 What standing flows are built on is told before a change (:func:`built_on`), because they are not kept; what caches must
 forget follows from the facts that come out of it.  A change reaches exactly the dSwitches that can hold something about
-it: those that host the network, before or after it (F22).  A moved endpoint is the exception that the report makes: the
-dSwitch that it left keeps tombstones, and tells only those who still send there (F19).
+it: those that host the network, or an appliance that its packets pass, before it or after it (F22).  A moved endpoint is
+the exception that the report makes: the dSwitch that it left keeps tombstones, and tells only those who still send there
+(F19).
 """
 
 from __future__ import annotations
@@ -16,9 +17,13 @@ from dove_ryu.model.entities import (
     DSwitch,
     Endpoint,
     Entity,
+    Instance,
     Learned,
     Location,
+    Policy,
+    PolicyAction,
     PolicyDomain,
+    Segment,
     VirtualNetwork,
 )
 from dove_ryu.model.world import Change, Fact, NetworkTables, World
@@ -73,7 +78,10 @@ class Consequences:
         entity = fact.either
         if isinstance(entity, DSwitch):
             self._touch_dswitch(entity.dpid)
-        elif tables is not None and not isinstance(entity, Appliance):
+        elif isinstance(entity, Appliance):
+            self._touch_appliance(fact, entity.name)
+        else:
+            assert tables is not None, "what is in a network has tables"
             self._touch_network(fact, tables, hosts)
 
     def _touch_network(self, fact: Fact, tables: NetworkTables, hosts: set[int]) -> None:
@@ -99,6 +107,17 @@ class Consequences:
         for rival in _claimants(self._world, fact.before, fact.after):
             if rival is not tables:
                 self.forget_fact(rival.hosts(), tables, fact)
+
+    def _touch_appliance(self, fact: Fact, name: str) -> None:
+        """What policies say that lead through an appliance may be another thing now, and other dSwitches can hold it."""
+        places = {instance.dpid for side in (fact.before, fact.after) for instance in _instances(side)}
+        for tables in self._world.tables.values():
+            hosts = tables.hosts()
+            if tables.network is not None and any(segment.appliance == name for segment in tables.segments.values()):
+                self.forget(places - hosts, _whole_network(tables.network))
+            for action in tables.actions.values():
+                if action.appliance == name:
+                    self.forget_fact(hosts, tables, Fact(action, action))
 
     def _touch_dswitch(self, dpid: int) -> None:
         """Every entry that leads to a dSwitch is stale when the way to it changes, and all of its own are."""
@@ -127,6 +146,11 @@ class Consequences:
         return {before.dpid, after.dpid}
 
     def _outdated(self, tables: NetworkTables, fact: Fact) -> Iterator[FlowDelete]:
+        if isinstance(fact.either, Segment):  # it is as if its policy had changed
+            policy = tables.policies.get(fact.either.policy)
+            if policy is None:
+                return
+            fact = Fact(policy, policy)
         if isinstance(fact.either, VirtualNetwork):
             for side in (fact.before, fact.after):
                 if isinstance(side, VirtualNetwork):
@@ -136,29 +160,36 @@ class Consequences:
                 yield from feature.stale(tables, fact)
 
 
-def built_on(world: World, changes: Iterable[Change]) -> Parts:
+def built_on(world: World, changes: Collection[Change]) -> Parts:
     """The parts whose standing flows some changes, which are yet to happen, can make others.
 
     Whatever else must be renewed because a change leads to another names itself: each endpoint, location or network
     that the changes are about is among them.
     """
     parts: Parts = {}
+    chained = Chained(world, changes)
     for change in changes:
         before = world.present(change)
         if before != change.entity:
-            for dpid, scope, names in _built_on(world, change, before):
+            for dpid, scope, names in (*_built_on(world, change, before), *chained.built_on(change)):
                 parts.setdefault(dpid, {}).setdefault(scope, set()).update(names)
     return parts
 
 
-def _built_on(world: World, change: Change, before: Entity | None) -> Iterator[tuple[int, Scope, Collection[str]]]:
+Part = tuple[int, Scope, Collection[str]]
+
+
+def _built_on(world: World, change: Change, before: Entity | None) -> Iterator[Part]:
     if change.kind is DSwitch:
         yield from _on_dswitch(world, int(change.name, 16))
+    elif change.kind is Appliance:
+        for instance in (*_instances(before), *_instances(change.entity)):
+            yield instance.dpid, WHOLE_DSWITCH, ()
     elif change.kind is VirtualNetwork:
         own = world.tables.get(change.network)
         for tables in (*_claimants(world, before, change.entity), *([] if own is None else [own])):
-            for dpid, names in tables.hosted.items():
-                yield dpid, tables.name, names
+            for dpid in tables.hosts():
+                yield dpid, tables.name, tables.hosted.get(dpid, ())
     elif change.kind is Location:
         for place in (before, change.entity):
             for dpid in place.dpids if isinstance(place, Location) else ():
@@ -175,12 +206,62 @@ def _built_on(world: World, change: Change, before: Entity | None) -> Iterator[t
                 yield dpid, change.network, (place.endpoint,)
 
 
-def _on_dswitch(world: World, dpid: int) -> Iterator[tuple[int, Scope, Collection[str]]]:
+def _on_dswitch(world: World, dpid: int) -> Iterator[Part]:
     """What is built on where a dSwitch's tunnels end: its own flows, and copies for endpoints that are on the move."""
     yield dpid, WHOLE_DSWITCH, ()
     for place in world.located(dpid):
         for each in place.dpids if place.migrating_to is not None else ():
             yield each, place.network, (place.endpoint,)
+
+
+class Chained:
+    """What of the networks that have service chains, or will have, is built on what.
+
+    A batch may bring an appliance and the segments to it in any order, so that it is looked at as a whole.
+
+    :param changes: the batch.
+    """
+
+    def __init__(self, world: World, changes: Iterable[Change]) -> None:
+        self._world = world
+        self._places: dict[str, set[int]] = {}
+        self._uses: dict[str, set[str]] = {}
+        for change in changes:
+            if isinstance(change.entity, Segment):
+                self._uses.setdefault(change.network, set()).add(change.entity.appliance)
+            elif isinstance(change.entity, Appliance):
+                self._places.setdefault(change.name, set()).update(each.dpid for each in change.entity.instances)
+
+    def built_on(self, change: Change) -> Iterator[Part]:
+        """What a change can make others: all of a network's chains, at every dSwitch that can hold them."""
+        networks: Iterable[str] = ()
+        if change.kind in (VirtualNetwork, PolicyDomain, PolicyAction, Policy, Segment):
+            networks = (change.network,)
+        elif change.kind in (Appliance, DSwitch):
+            networks = {*self._uses, *(tables.name for tables in self._world.chained())}
+        for network in networks:
+            used = self._used(network)
+            if used and (change.kind is not Appliance or change.name in used):
+                for dpid in self._holders(network, used):
+                    yield dpid, network, ()
+
+    def _used(self, network: str) -> set[str]:
+        """The appliances that a network's segments lead to, or will."""
+        tables = self._world.tables.get(network)
+        segments = () if tables is None else tables.segments.values()
+        return {segment.appliance for segment in segments} | self._uses.get(network, set())
+
+    def _holders(self, network: str, used: Iterable[str]) -> set[int]:
+        tables = self._world.tables.get(network)
+        holders = set() if tables is None else tables.hosts()
+        for name in used:
+            holders |= {instance.dpid for instance in _instances(self._world.appliances.get(name))}
+            holders |= self._places.get(name, set())
+        return holders
+
+
+def _instances(appliance: Entity | None) -> tuple[Instance, ...]:
+    return appliance.instances if isinstance(appliance, Appliance) else ()
 
 
 def _claimants(world: World, *sides: Entity | None) -> Iterator[NetworkTables]:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from dove_ryu.audit import Finding, audit
 from dove_ryu.consequences import WHOLE_CACHE, Consequences, Effects, built_on
 from dove_ryu.features import TUNNEL_PORTS, Answer, Feature, Request
+from dove_ryu.features.chaining import Chaining
 from dove_ryu.features.classify import Classify
 from dove_ryu.features.limit import Limit
 from dove_ryu.features.migration import Migration
@@ -44,6 +45,7 @@ FEATURES: tuple[Feature, ...] = (
     Router(),
     Unicast(),
     PolicyCache(),
+    Chaining(),
     Migration(),
 )
 
@@ -152,6 +154,8 @@ class Dps:
         parts: Parts = {dpid: {WHOLE_DSWITCH: set()}}
         for place in (*places, *copied):
             parts[dpid].setdefault(place.network, set()).add(place.endpoint)
+        for tables in self.world.chained():
+            parts[dpid].setdefault(tables.name, set())
         work = self._consequences(parts)
         self.world.ports[dpid] = dict(ports)
         if tunnels:

@@ -46,8 +46,9 @@ class StandingFlows:
 
     def compute(self, dpid: int) -> list[Flow]:
         """All of a dSwitch's, from nothing but the world."""
+        passed = {tables.name: () for tables in self._world.chained()}
         hosted = {tables.name: tables.hosted[dpid] for tables in self._world.hosted(dpid)}
-        return list(self.of(dpid, {WHOLE_DSWITCH: (), **hosted}).values())
+        return list(self.of(dpid, {WHOLE_DSWITCH: (), **passed, **hosted}).values())
 
     def begin(self, dpid: int, installed: Iterable[Flow], cached: Iterable[Flow]) -> list[FlowChange]:
         """A dSwitch that holds *installed* flows, and may go on with *cached* ones, connects: what makes it right."""
@@ -77,9 +78,12 @@ class StandingFlows:
                 yield from feature.dswitch_flows(self._world, dpid)
             return
         tables = self._world.network(scope)
-        if tables is None or tables.network is None or dpid not in tables.hosted:
+        if tables is None or tables.network is None or self._world.network_of_vni(tables.network.vni) is not tables:
             return
-        if self._world.network_of_vni(tables.network.vni) is tables:
+        if tables.segments and dpid in tables.hosts():
+            for feature in self._features:
+                yield from feature.chain_flows(self._world, dpid, tables)
+        if dpid in tables.hosted:
             part = tables.with_only(dpid, (name for name in sorted(names) if tables.is_at(name, dpid)))
             for feature in self._features:
                 yield from feature.network_flows(self._world, dpid, part)

@@ -191,7 +191,8 @@ def _in_file(refusal: Refused, blueprint: files.Blueprint) -> list[str]:
 def get(client: Client, kind: Kind, name: str | None, network: str | None, output: str) -> None:
     """Show the objects of a KIND, or the one called NAME.
 
-    KIND is networks, dswitches or, with -n, domains, actions, policies, endpoints; also in the singular, or short.
+    KIND is networks, dswitches, appliances or, with -n, domains, actions, policies, endpoints; also in the singular, or
+    short.
     `get blueprint NET` prints a network as the file that `apply` would take.
     """
     found = client.get(*kind.path(network, *([] if name is None else [name])))

@@ -109,7 +109,8 @@ def _path(destination: str, answer: Mapping[str, Any]) -> Iterator[str]:
     if not answer["delivered"]:
         yield "  x goes no further"
         return
-    yield from (f"  | through {action}" for action in answer["path"])
+    for hop in answer["path"]:
+        yield from (f"  | {line}" for line in _appliance(hop))
     tunnel = answer["tunnel"]
     if tunnel is not None:
         yield f"  | {tunnel['type']} to {tunnel['remote_ip']}, VNI {tunnel['vni']}"
@@ -121,6 +122,15 @@ def _path(destination: str, answer: Mapping[str, Any]) -> Iterator[str]:
         yield f"  | {dswitch}"
     yield f"  | {port}"
     yield last
+
+
+def _appliance(hop: Mapping[str, Any]) -> Iterator[str]:
+    """How a packet gets to an appliance, and what it meets there."""
+    tunnel = hop["tunnel"]
+    if tunnel is not None:
+        yield f"{tunnel['type']} to {tunnel['remote_ip']}, label {tunnel['label']}"
+    tag = "no tag" if hop["vlan"] is None else f"VLAN {hop['vlan']}"
+    yield f"{hop['action']}: {hop['appliance']}/{hop['instance']} at dSwitch {hop['dswitch']}, {tag}"
 
 
 def _hops(end: Mapping[str, Any]) -> list[str]:

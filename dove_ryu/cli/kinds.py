@@ -45,12 +45,13 @@ class Kind:
 NETWORKS = Kind("networks", ("network", "net", "nets"), within_network=False)
 BLUEPRINTS = Kind("blueprints", ("blueprint", "bp"), within_network=False)
 DSWITCHES = Kind("dswitches", ("dSwitch", "dswitch", "dsw", "ds"), within_network=False)
+APPLIANCES = Kind("appliances", ("appliance", "appl"), within_network=False)
 DOMAINS = Kind("domains", ("domain", "dom"))
 ACTIONS = Kind("actions", ("action", "act"))
 POLICIES = Kind("policies", ("policy", "pol"))
 ENDPOINTS = Kind("endpoints", ("endpoint", "ep", "eps"))
 
-KINDS = (NETWORKS, DOMAINS, ACTIONS, POLICIES, ENDPOINTS, DSWITCHES, BLUEPRINTS)
+KINDS = (NETWORKS, DOMAINS, ACTIONS, POLICIES, ENDPOINTS, DSWITCHES, APPLIANCES, BLUEPRINTS)
 _BY_NAME = {name.lower(): kind for kind in KINDS for name in (kind.plural, *kind.others)}
 
 

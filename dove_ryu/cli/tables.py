@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dove_ryu.cli import screen
-from dove_ryu.cli.kinds import ACTIONS, DOMAINS, DSWITCHES, ENDPOINTS, NETWORKS, POLICIES, Kind
+from dove_ryu.cli.kinds import ACTIONS, APPLIANCES, DOMAINS, DSWITCHES, ENDPOINTS, NETWORKS, POLICIES, Kind
 
 Object = Mapping[str, Any]
 
@@ -66,6 +66,17 @@ def place(location: Object | None) -> str:
 def _host(endpoint: Object) -> str:
     """A hosted endpoint, marked while it is still arriving."""
     return f"{endpoint['network']}/{endpoint['name']}{'(arriving)' if endpoint['arriving'] else ''}"
+
+
+def _instance(instance: Object) -> str:
+    """``NAME:INGRESS>EGRESS@DPID``, or one port where there is one; ``(idle)`` where it gets nothing new."""
+    ports = dict.fromkeys((instance["ingress"], instance["egress"]))
+    return f"{instance['name']}:{'>'.join(ports)}@{instance['dswitch']}{'' if instance['weight'] else '(idle)'}"
+
+
+def _segment(segment: Object) -> str:
+    """``VLAN=NETWORK/POLICY:HOP``: whose packets carry a tag at an appliance."""
+    return f"{segment['vlan'] or 'untagged'}={segment['network']}/{segment['policy']}:{segment['hop']}"
 
 
 def _at(each: Object, path: tuple[str, ...]) -> Any:
@@ -153,6 +164,15 @@ _COLUMNS: dict[Kind, tuple[Column, ...]] = {
         _field("guard", wide=True),
         Column("learned", lambda each: text([*each["learned"]["macs"], *each["learned"]["ips"]]), wide=True),
         _field("number", wide=True),
+    ),
+    APPLIANCES: (
+        _field("name"),
+        _field("kind"),
+        _field("sharing"),
+        _field("routed"),
+        Column("instances", lambda each: text(list(map(_instance, each["instances"])))),
+        Column("segments", lambda each: str(len(each["segments"]))),
+        Column("vlans", lambda each: text(list(map(_segment, each["segments"]))), wide=True),
     ),
     DSWITCHES: (
         _field("dpid"),

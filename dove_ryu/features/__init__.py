@@ -109,6 +109,10 @@ class Feature:
         """Standing flows of a dSwitch for a network that it hosts endpoints of."""
         return ()
 
+    def chain_flows(self, world: World, dpid: int, tables: NetworkTables) -> Iterable[Flow]:
+        """Standing flows of a dSwitch that packets of a network can come to on their way through appliances."""
+        return ()
+
     def cache(self, request: Request) -> Iterable[Flow]:
         """The flows by which a dSwitch remembers the reply to *request*."""
         return ()
@@ -157,15 +161,19 @@ def tunnel(world: World, here: int, there: int) -> tuple[int, list[Action]] | No
     return port, [put(oxm.TUN_IPV6_DST if is_ipv6(address) else oxm.TUN_DST, address)]
 
 
-def onward(world: World, here: int, there: int) -> list[Action] | None:
-    """The actions that send a packet, whichever port it came from, through the tunnel to another dSwitch."""
+def onward(world: World, here: int, there: int, label: int | None = None) -> list[Action] | None:
+    """The actions that send a packet, whichever port it came from, through the tunnel to another dSwitch.
+
+    :param label: of the segment that it goes on by; None for its network's identifier.
+    """
     way = tunnel(world, here, there)
     if way is None:
         return None
     port, actions = way
     # What came by IPv4 still has that address as its destination, and a switch would prefer it to an IPv6 one.
     fresh: list[Action] = [put(oxm.TUN_DST, 0), put(oxm.TUN_IPV6_DST, 0), *actions]
-    return [*fresh, Move(oxm.METADATA, oxm.TUN_ID, VNI.width), put(oxm.IN_PORT_NXM, 0), Output(port)]
+    identify = Move(oxm.METADATA, oxm.TUN_ID, VNI.width) if label is None else put(oxm.TUN_ID, label)
+    return [*fresh, identify, put(oxm.IN_PORT_NXM, 0), Output(port)]
 
 
 def arrivals(tables: NetworkTables, endpoint: Endpoint) -> Iterator[tuple[int, Terms, list[Action]]]:

@@ -1,24 +1,26 @@
-"""The policy half of the policy cache: allow or deny, with the policy's time-out and tracking number (F1, F21, F32)."""
+"""The policy half of the policy cache: allow, deny or a chain, with the policy's time-out and number (F1, F21, F32)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
 from dove_ryu.features import IDLE_TIMEOUT, Feature, Request
+from dove_ryu.model.chains import chain
 from dove_ryu.model.entities import Policy, PolicyAction, PolicyDomain, Verdict
-from dove_ryu.model.resolution import judge, path
+from dove_ryu.model.resolution import judge
 from dove_ryu.model.world import Fact, NetworkTables, World
 from dove_ryu.openflow.fields import (
     CACHED_COOKIE,
     CACHED_MASK,
     DESTINATION_DOMAIN,
     OBJECT_MASK,
+    SEGMENT_LABEL,
     SOURCE_DOMAIN,
     VNI,
     Cookie,
     Kind,
 )
-from dove_ryu.openflow.flow import Action, Flow, FlowDelete, Terms, match
+from dove_ryu.openflow.flow import Action, Flow, FlowDelete, Terms, match, put
 from dove_ryu.openflow.pipeline import CHAIN, OUTPUT, POLICY, goto
 
 
@@ -83,9 +85,12 @@ def entry(tables: NetworkTables, source: PolicyDomain, destination: PolicyDomain
     assert tables.network is not None
     policy = tables.policy(source.name, destination.name)
     verdict, _ = judge(tables, policy)
-    actions: list[Action] = [goto(CHAIN if path(tables, policy) else OUTPUT)]
-    if verdict is Verdict.DENY:
+    hops = () if policy is None else chain(tables, policy)
+    actions: list[Action] = [goto(OUTPUT)]
+    if verdict is Verdict.DENY or isinstance(hops, str):
         actions = []
+    elif hops:
+        actions = [put(SEGMENT_LABEL, hops[0].segment.label), goto(CHAIN)]
     number, tracking, ttl = (NO_POLICY, 0, 0) if policy is None else (policy.number, policy.tracking, policy.ttl)
     cookie = Cookie(Kind.POLICY, number, tracking)
     return governing(tables.network.vni, source.number, destination.number, cookie, actions, ttl)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from dove_ryu.model.addresses import canonical_interface, canonical_ip, canonical_mac, canonical_prefix
+from dove_ryu.model.chains import MOST_ACTIONS
 from dove_ryu.model.entities import (
     BUILT_IN_KINDS,
     DEFAULT_TTL,
@@ -130,17 +131,15 @@ def check_infrastructure(
     :param appliances: those that are registered, by name.
     :param network_of_vni: who has a VNI: :meth:`dove_ryu.model.world.World.network_of_vni`.
     :raises VniTaken: when another network has the VNI.
-    :raises BlueprintError: with every action of a policy that has no appliance behind it (F6).
+    :raises BlueprintError: with every action of a policy that has no appliance behind it, or none at work (F6).
     """
     holder = None if blueprint.vni is None else network_of_vni(blueprint.vni)
     if holder is not None and holder.name != blueprint.network:
         message = f"{blueprint.vni} belongs to network '{holder.name}'; leave it out to have one allocated"
         raise VniTaken(Problem("vni", message))
-    lacking = {
-        action.name: _lack(action)
-        for action in blueprint.actions
-        if action.kind not in BUILT_IN_KINDS and action.appliance not in appliances
-    }
+    needing = (action for action in blueprint.actions if action.kind not in BUILT_IN_KINDS)
+    lacks = {action.name: _lack(action, appliances) for action in needing}
+    lacking = {name: lack for name, lack in lacks.items() if lack}
     problems = [
         Problem(f"policies[{index}].actions[{position}]", lacking[name])
         for index, policy in enumerate(blueprint.policies)
@@ -151,11 +150,17 @@ def check_infrastructure(
         raise BlueprintError(*problems)
 
 
-def _lack(action: ActionPlan) -> str:
+def _lack(action: ActionPlan, appliances: Mapping[str, Appliance]) -> str:
+    """What an action lacks, and what to do about it; empty for nothing."""
+    appliance = appliances.get(action.appliance or "")
     if action.appliance is None:
         need = f"an appliance for '{action.kind}' and names none; name one that is registered"
-    else:
+    elif appliance is None:
         need = f"appliance '{action.appliance}', which is not registered; register it"
+    elif not any(instance.weight for instance in appliance.instances):
+        need = f"appliance '{action.appliance}', of which no instance takes packets; give it one with a weight"
+    else:
+        return ""
     return f"action '{action.name}' needs {need} or use accept or deny"
 
 
@@ -241,6 +246,7 @@ class _Reader:
         self.pairs: dict[str, str] = {}
         self.endpoints: dict[str, str] = {}
         self.claims: dict[str, str] = {}
+        self.symmetric: list[tuple[Part, PolicyPlan]] = []
 
     def blueprint(self, document: Part) -> Blueprint | None:
         """The whole document; None where it is no mapping."""
@@ -252,6 +258,9 @@ class _Reader:
             fields["gateways"].complain("an l2 network has no router; leave them out or say 'service: l3'")
         verdict, verdict_ttl = _default_policy(fields["default_policy"])
         vni = fields["vni"]
+        if isinstance(vni.value, int) and vni.value > HIGHEST_VNI:
+            vni.complain(f"{vni.value} is kept for segments of service chains; use a number from 1 to {HIGHEST_VNI}")
+            vni = Part(None, vni.place, vni.problems)
         return Blueprint(
             fields["network"].name(),
             vni.number(1, HIGHEST_VNI, 1) if vni else None,
@@ -261,7 +270,7 @@ class _Reader:
             _each(fields["gateways"], self.gateway),
             _each(fields["domains"], self.domain),
             _each(fields["actions"], self.action),
-            _each(fields["policies"], self.policy),
+            self.with_reversed(_each(fields["policies"], self.policy)),
             _each(fields["endpoints"], self.endpoint),
         )
 
@@ -290,7 +299,7 @@ class _Reader:
         return ActionPlan(name, kind, appliance, fields["config"].text(default=""))
 
     def policy(self, part: Part) -> PolicyPlan | None:
-        fields = part.fields("from", "to", "actions", "ttl")
+        fields = part.fields("from", "to", "actions", "ttl", "symmetric")
         if fields is None:
             return None
         source = fields["from"].one_of(self.domains, "domain")
@@ -299,8 +308,24 @@ class _Reader:
             _declare(self.pairs, part, policy_name(source, destination))
         if not fields["actions"].items():
             fields["actions"].complain("a policy needs an action; accept and deny need no declaration")
+        if len(fields["actions"].items()) > MOST_ACTIONS:
+            fields["actions"].complain(f"a policy has at most {MOST_ACTIONS} actions; leave some out")
         actions = tuple(action.one_of(self.actions, "action") for action in fields["actions"].items())
-        return PolicyPlan(source, destination, actions, fields["ttl"].number(0, HIGHEST_TTL, DEFAULT_TTL))
+        plan = PolicyPlan(source, destination, actions, fields["ttl"].number(0, HIGHEST_TTL, DEFAULT_TTL))
+        if fields["symmetric"].flag(default=False):
+            if source == destination:
+                fields["symmetric"].complain("within one domain the policy governs both directions; leave it out")
+            self.symmetric.append((part, plan))
+        return plan
+
+    def with_reversed(self, plans: tuple[PolicyPlan, ...]) -> tuple[PolicyPlan, ...]:
+        """Some policies, and the reverse of those that are symmetric: the other way with the actions in reverse."""
+        said = {plan.name: plan for plan in plans}
+        for part, plan in self.symmetric:
+            back = PolicyPlan(plan.destination, plan.source, plan.actions[::-1], plan.ttl)
+            if said.setdefault(back.name, back) != back:
+                part.complain(f"is symmetric, but '{back.name}' is declared otherwise; leave one of them out")
+        return tuple(said.values())
 
     def endpoint(self, part: Part) -> EndpointPlan | None:
         fields = part.fields("name", "domain", "macs", "ips", "guard")

@@ -2,7 +2,8 @@
 
 A document holds what its key does not say.  Locations and learned addresses have keys of their own, apart
 from their network's, because they change without anybody having edited the network.  Two keys carry no entity:
-the allocation, from which numbers are drawn, and one for each VNI, which two networks cannot both create.
+the allocation, from which numbers are drawn, and those of claims: one for each VNI, segment label and VLAN of an
+appliance, which two cannot both create.
 
 A million documents are read when a DPS starts: each kind is written and read by a plain function, found by
 its class or by the words in the key.  What many of them say, such as the network that they are in, becomes one text
@@ -21,13 +22,16 @@ from dove_ryu.model.entities import (
     Endpoint,
     Entity,
     Gateway,
+    Instance,
     Learned,
     Location,
     Place,
     Policy,
     PolicyAction,
     PolicyDomain,
+    Segment,
     Service,
+    Sharing,
     VirtualNetwork,
 )
 from dove_ryu.model.world import Change
@@ -39,7 +43,7 @@ ROOT = "/dove/v1/"
 """What every key begins with."""
 
 ALLOCATION_KEY = f"{ROOT}allocation"
-"""Where :class:`dove_ryu.model.amendment.Numbers` are kept: ``{"next_number": N, "next_vni": M}``."""
+"""Where :class:`dove_ryu.model.amendment.Numbers` are kept."""
 
 
 class Pool(dict[Any, Any]):
@@ -83,6 +87,16 @@ def vni_key(vni: int) -> str:
     return f"{ROOT}vnis/{vni}"
 
 
+def label_key(label: int) -> str:
+    """The key whose existence says that a segment has *label*; its document names the network and the segment."""
+    return f"{ROOT}labels/{label}"
+
+
+def vlan_key(appliance: str, vlan: int) -> str:
+    """The key whose existence says that a segment has *vlan* at an appliance; its document is the label's."""
+    return f"{ROOT}vlans/{appliance}/{vlan}"
+
+
 def document_of(entity: Entity) -> Document:
     """What is kept of *entity*, in JSON's own types."""
     match entity:
@@ -115,6 +129,8 @@ def document_of(entity: Entity) -> Document:
             }
         case PolicyDomain():
             return {"number": entity.number}
+        case Segment():
+            return {"label": entity.label, "appliance": entity.appliance, "vlan": entity.vlan}
         case PolicyAction():
             return {
                 "number": entity.number,
@@ -137,7 +153,12 @@ def document_of(entity: Entity) -> Document:
                 "ovsdb": entity.ovsdb,
             }
         case _:
-            return {"location": entity.location}
+            return {
+                "kind": entity.kind,
+                "sharing": entity.sharing.value,
+                "routed": entity.routed,
+                "instances": list(map(_instance_document, entity.instances)),
+            }
 
 
 def change_of(key: str, document: Document | None, pool: Pool | None = None) -> Change | None:
@@ -245,8 +266,36 @@ def _dswitch(_: str, dpid: str, document: Document, pool: Pool) -> DSwitch:
     )
 
 
+def _segment(network: str, name: str, document: Document, pool: Pool) -> Segment:
+    policy, _, hop = name.rpartition(":")
+    return Segment(network, policy, int(hop), document["label"], document["appliance"], document["vlan"])
+
+
 def _appliance(_: str, name: str, document: Document, pool: Pool) -> Appliance:
-    return Appliance(name, document["location"])
+    instances = tuple(map(_instance, document["instances"]))
+    return Appliance(name, document["kind"], instances, Sharing(document["sharing"]), document["routed"])
+
+
+def _instance_document(instance: Instance) -> Document:
+    return {
+        "name": instance.name,
+        "dpid": f"{instance.dpid:016x}",
+        "ingress": instance.ingress,
+        "egress": instance.egress,
+        "weight": instance.weight,
+        "mac": instance.mac,
+    }
+
+
+def _instance(document: Document) -> Instance:
+    return Instance(
+        document["name"],
+        int(document["dpid"], 16),
+        document["ingress"],
+        document["egress"],
+        document["weight"],
+        document["mac"],
+    )
 
 
 Read = Callable[[str, str, Document, Pool], Entity]
@@ -256,6 +305,7 @@ _WITHIN: dict[str, tuple[type[Entity], Read]] = {
     "domains": (PolicyDomain, _domain),
     "actions": (PolicyAction, _action),
     "policies": (Policy, _policy),
+    "segments": (Segment, _segment),
     "endpoints": (Endpoint, _endpoint),
 }
 _PLACES: dict[str, tuple[type[Entity], Read]] = {

@@ -153,15 +153,79 @@ class Endpoint:
         return tuple(ip for ip in self.ips if "/" in ip)
 
 
-@dataclass(frozen=True, slots=True)
-class Appliance:
-    """What an action with infrastructure behind it maps to.
+class Sharing(enum.Enum):
+    """Whom an appliance works for (F17)."""
 
-    :ivar location: where it is, as the infrastructure says it.
+    VLAN = "vlan"
+    """Any number of segments, each of which has a VLAN of its own there."""
+
+    DEDICATED = "dedicated"
+    """One segment, whose packets carry no tag."""
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One of the machines that make up an appliance: two ports of a dSwitch, which may be the same.
+
+    :ivar ingress: name of the port that packets are handed to it through.
+    :ivar egress: name of the port that it gives them back through.
+    :ivar weight: its share of what the appliance takes, among those of all instances; 0 for nothing new.
+    :ivar mac: where it is routed, the address that it takes packets at.
     """
 
     name: str
-    location: str
+    dpid: int
+    ingress: str
+    egress: str
+    weight: int = 1
+    mac: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Appliance:
+    """What an action with infrastructure behind it maps to: the provider's, of no network.
+
+    :ivar kind: what it does, like ``firewall``.
+    :ivar instances: where it is, by name.
+    :ivar routed: whether it takes packets at its own MAC address and leaves others' on them, as a router does; a
+        transparent one is a bump in the wire.
+    """
+
+    name: str
+    kind: str
+    instances: tuple[Instance, ...] = ()
+    sharing: Sharing = Sharing.VLAN
+    routed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A policy's way to one of its appliances (F16): what tunnels and the appliance's VLAN say of its packets.
+
+    It is allotted when the policy is written, and stays the same for as long as the policy has that appliance there.
+
+    :ivar policy: the policy's name.
+    :ivar hop: which of the policy's appliances it leads to, from 1.
+    :ivar label: what tunnels carry instead of a VNI; in the upper half of their 24 bits, and nobody else's.
+    :ivar vlan: the tag that its packets carry at the appliance, and no other's; 0 for none, at a dedicated one.
+    """
+
+    network: str
+    policy: str
+    hop: int
+    label: int
+    appliance: str
+    vlan: int
+
+    @property
+    def name(self) -> str:
+        """What it is called among its network's: ``web>app:1``."""
+        return segment_name(self.policy, self.hop)
+
+
+def segment_name(policy: str, hop: int) -> str:
+    """The name of the segment to a policy's appliance of that hop."""
+    return f"{policy}:{hop}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,4 +317,15 @@ def dpid_text(dpid: int) -> str:
     return f"{dpid:016x}"
 
 
-Entity = VirtualNetwork | PolicyDomain | PolicyAction | Policy | Endpoint | Location | Learned | DSwitch | Appliance
+Entity = (
+    VirtualNetwork
+    | PolicyDomain
+    | PolicyAction
+    | Policy
+    | Segment
+    | Endpoint
+    | Location
+    | Learned
+    | DSwitch
+    | Appliance
+)

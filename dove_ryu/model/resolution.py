@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+from dove_ryu.model.chains import chain, path
 from dove_ryu.model.entities import (
     Endpoint,
     Location,
@@ -94,10 +95,7 @@ def judge(tables: NetworkTables, policy: Policy | None) -> tuple[Verdict, str]:
             return Verdict.DENY, f"{said} has an action '{name}' that is not declared"
         if action.kind == "deny":
             return Verdict.DENY, f"{said} denies"
+    hops = chain(tables, policy)
+    if isinstance(hops, str):
+        return Verdict.DENY, f"{said} {hops}"
     return Verdict.ALLOW, f"{said} allows"
-
-
-def path(tables: NetworkTables, policy: Policy | None) -> tuple[PolicyAction, ...]:
-    """The actions of *policy* that an appliance performs, in order (F16)."""
-    actions = () if policy is None else (tables.action(name) for name in policy.actions)
-    return tuple(action for action in actions if action is not None and action.needs_appliance)

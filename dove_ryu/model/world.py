@@ -27,6 +27,7 @@ from dove_ryu.model.entities import (
     Policy,
     PolicyAction,
     PolicyDomain,
+    Segment,
     VirtualNetwork,
     dpid_text,
     policy_name,
@@ -94,6 +95,7 @@ class Fact:
 class NetworkTables:
     """All that the DPS knows of one virtual network.
 
+    :ivar appliances: the provider's, by name.
     :ivar declared: endpoints as their blueprint has them; :attr:`endpoints` has what was learned besides.
     :ivar hosted: by datapath id, the names of the endpoints located there in the alphabet's order.  A list takes a
         fifth of the memory of a set, and at a million endpoints most of them are short.
@@ -101,12 +103,14 @@ class NetworkTables:
         for it every few seconds, of all networks.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, appliances: Mapping[str, Appliance] | None = None) -> None:
         self.name = name
+        self.appliances: Mapping[str, Appliance] = {} if appliances is None else appliances
         self.network: VirtualNetwork | None = None
         self.domains: dict[str, PolicyDomain] = {}
         self.actions: dict[str, PolicyAction] = {}
         self.policies: dict[str, Policy] = {}
+        self.segments: dict[str, Segment] = {}
         self.endpoints: dict[str, Endpoint] = {}
         self.declared: dict[str, Endpoint] = {}
         self.learned: dict[str, Learned] = {}
@@ -126,6 +130,7 @@ class NetworkTables:
             or self.domains
             or self.actions
             or self.policies
+            or self.segments
             or self.declared
             or self.learned
             or self.locations
@@ -165,8 +170,14 @@ class NetworkTables:
         return None if name is None else self.endpoints[name]
 
     def hosts(self) -> set[int]:
-        """The dSwitches that host an endpoint of it: who can hold a cache entry about it (F22)."""
-        return set(self.hosted)
+        """The dSwitches that host an endpoint of it, or that packets of it pass: who can hold an entry about it (F22)."""
+        return {*self.hosted, *self.passed()}
+
+    def passed(self) -> set[int]:
+        """The dSwitches where its segments can lead to an instance of their appliance."""
+        named = {segment.appliance for segment in self.segments.values()}
+        known = filter(None, map(self.appliances.get, named))
+        return {instance.dpid for appliance in known for instance in appliance.instances}
 
     def present(self, kind: type[Entity], name: str) -> Entity | None:
         """What is written of something; None where nothing is."""
@@ -176,6 +187,7 @@ class NetworkTables:
             PolicyDomain: self.domains,
             PolicyAction: self.actions,
             Policy: self.policies,
+            Segment: self.segments,
             Endpoint: self.declared,
             Learned: self.learned,
             Location: self.locations,
@@ -257,6 +269,7 @@ class World:
         self.ports: dict[int, dict[str, int]] = {}
         self._by_vni: dict[int, Claims] = {}
         self.unmetered: set[int] = set()
+        self._chained: set[str] = set()
         self._networks_at: dict[int, set[str]] = {}
         self._encapsulators = AddressIndex()
 
@@ -277,6 +290,10 @@ class World:
     def networks(self) -> Iterator[NetworkTables]:
         """The tables of all networks that exist, by name."""
         return (self.tables[name] for name in sorted(self.tables) if self.tables[name].network is not None)
+
+    def chained(self) -> Iterator[NetworkTables]:
+        """The tables of the networks that have segments, by name."""
+        return (self.tables[name] for name in sorted(self._chained))
 
     def hosted(self, dpid: int) -> list[NetworkTables]:
         """The tables of the networks that have a location at a dSwitch, by name."""
@@ -314,7 +331,7 @@ class World:
             return _fact(_exchange(self.appliances, change.name, _of(Appliance, change.entity)), change.entity)
         tables = self.tables.get(change.network)
         if tables is None:
-            tables = self.tables[change.network] = NetworkTables(change.network)
+            tables = self.tables[change.network] = NetworkTables(change.network, self.appliances)
         facts = self._apply_within(tables, change)
         if tables.empty:
             del self.tables[change.network]
@@ -330,6 +347,10 @@ class World:
             return _fact(_exchange(tables.actions, name, _of(PolicyAction, entity)), entity)
         if change.kind is Policy:
             return _fact(_exchange(tables.policies, name, _of(Policy, entity)), entity)
+        if change.kind is Segment:
+            before = _exchange(tables.segments, name, _of(Segment, entity))
+            (self._chained.add if tables.segments else self._chained.discard)(tables.name)
+            return _fact(before, entity)
         if change.kind is Location:
             return self._replace_location(tables, name, _of(Location, entity))
         if change.kind is Endpoint:

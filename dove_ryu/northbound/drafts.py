@@ -1,8 +1,8 @@
 """One edit of a network as one commit: what it puts and deletes, and what must still be as it was read.
 
 The network's own key guards everything within it: each edit expects it at the version that was read, and puts it
-again so that its version moves. Three more keys keep what lies between networks: the allocation, from which numbers
-are drawn, one for each VNI, and the locations of endpoints, which change without any edit.
+again so that its version moves. More keys keep what lies between networks: the allocation, from which numbers are
+drawn, one for each VNI, segment label and VLAN, and the locations of endpoints, which change without any edit.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ from dove_ryu.model.documents import (
     document_of,
     entry_of,
     key_of_change,
+    label_key,
     network_key,
+    vlan_key,
     vni_key,
 )
-from dove_ryu.model.entities import Endpoint, Location, VirtualNetwork
+from dove_ryu.model.entities import Endpoint, Location, Segment, VirtualNetwork
 from dove_ryu.model.world import Change
 from dove_ryu.store import ABSENT, Item, Store
 
@@ -31,7 +33,12 @@ class Allocation:
     def __init__(self, store: Store) -> None:
         self._item = store.get(ALLOCATION_KEY)
         known = None if self._item is None else self._item.document
-        self.numbers = Numbers(known, lambda vni: store.get(vni_key(vni)) is not None)
+        self.numbers = Numbers(
+            known,
+            lambda vni: store.get(vni_key(vni)) is not None,
+            lambda label: store.get(label_key(label)) is not None,
+            lambda appliance, vlan: store.get(vlan_key(appliance, vlan)) is not None,
+        )
 
     def keep(self, draft: Draft) -> None:
         """Let no number be drawn twice."""
@@ -51,7 +58,7 @@ class Draft:
     @classmethod
     def of(cls, store: Store, version: int, network: VirtualNetwork | None, changes: Iterable[Change]) -> Draft:
         """The draft of *changes* to the network that was read at *version*; None and 0 where there was none."""
-        draft, after = cls(), network
+        draft, after, changes = cls(), network, list(changes)
         for change in changes:
             if change.kind is VirtualNetwork:
                 after = change.entity if isinstance(change.entity, VirtualNetwork) else None
@@ -62,6 +69,7 @@ class Draft:
         if after is not None:
             draft.puts[network_key(after.name)] = document_of(after)
         draft._claim_vni(network, after)
+        draft._claim_segments(store, (change for change in changes if change.kind is Segment))
         return draft
 
     def commit(self, store: Store) -> int:
@@ -96,6 +104,27 @@ class Draft:
         if after is not None and (before is None or after.vni != before.vni):
             self.puts[vni_key(after.vni)] = {"network": after.name}
             self.expect[vni_key(after.vni)] = ABSENT
+
+    def _claim_segments(self, store: Store, changes: Iterable[Change]) -> None:
+        """Of two segments that want one label, or one VLAN of an appliance, only one finds its key absent."""
+        freed: set[str] = set()
+        claimed: dict[str, Document] = {}
+        for change in changes:
+            key, document = entry_of(change)
+            before = store.get(key)
+            if before is not None:
+                freed |= _claims_of(before.document)
+            if document is not None:
+                holder = {"network": change.network, "segment": change.name}
+                claimed |= dict.fromkeys(_claims_of(document), holder)
+        self.puts |= claimed
+        self.deletes |= freed - claimed.keys()
+        self.expect |= dict.fromkeys(claimed.keys() - freed, ABSENT)
+
+
+def _claims_of(segment: Document) -> set[str]:
+    """The keys that a segment's document lays claim to."""
+    return {label_key(segment["label"]), vlan_key(segment["appliance"], segment["vlan"])}
 
 
 def version_of(item: Item | None) -> int:

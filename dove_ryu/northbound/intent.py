@@ -15,6 +15,7 @@ from dove_ryu.model.amendment import amend, remove
 from dove_ryu.model.blueprint import Blueprint, BlueprintError, check_infrastructure, parse, render
 from dove_ryu.model.documents import Document, network_key
 from dove_ryu.model.edits import KINDS, Difference, differences, seen_from, with_object, without_object
+from dove_ryu.model.entities import Appliance
 from dove_ryu.model.reading import Problem, suggestion
 from dove_ryu.model.world import NetworkTables
 from dove_ryu.northbound.drafts import Allocation, Draft, version_of
@@ -166,20 +167,24 @@ class Intent:
             version, tables = network_as_it_is(self._service, network)
             check(version)
             blueprint = revise(None if tables is None else render(tables))
-            self._check_infrastructure(blueprint)
-            return self._amend(version, tables, blueprint), tables is None
+            appliances = self._check_infrastructure(blueprint)
+            return self._amend(version, tables, blueprint, appliances), tables is None
 
         return settle(self._service, attempt)
 
-    def _check_infrastructure(self, blueprint: Blueprint) -> None:
+    def _check_infrastructure(self, blueprint: Blueprint) -> Mapping[str, Appliance]:
+        """See that the provider has what a blueprint asks for; the appliances that there are."""
         appliances = self._service.ask(lambda dps: dict(dps.world.appliances))
         check_infrastructure(
             blueprint, appliances, lambda vni: self._service.ask(lambda dps: dps.world.network_of_vni(vni))
         )
+        return appliances
 
-    def _amend(self, version: int, tables: NetworkTables | None, blueprint: Blueprint) -> int:
+    def _amend(
+        self, version: int, tables: NetworkTables | None, blueprint: Blueprint, appliances: Mapping[str, Appliance]
+    ) -> int:
         allocation = Allocation(self._store)
-        changes = amend(tables, blueprint, allocation.numbers)
+        changes = amend(tables, blueprint, allocation.numbers, appliances)
         if not changes:
             return version
         draft = Draft.of(self._store, version, None if tables is None else tables.network, changes)
@@ -200,6 +205,7 @@ def _copy(tables: NetworkTables | None) -> NetworkTables | None:
     copy.domains = dict(tables.domains)
     copy.actions = dict(tables.actions)
     copy.policies = dict(tables.policies)
+    copy.segments = dict(tables.segments)
     copy.declared = dict(tables.declared)
     copy.learned = dict(tables.learned)
     copy.locations = dict(tables.locations)

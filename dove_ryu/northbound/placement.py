@@ -14,7 +14,7 @@ from dove_ryu.dps import Dps
 from dove_ryu.model.addresses import canonical_ip
 from dove_ryu.model.blueprint import BlueprintError
 from dove_ryu.model.documents import Document, document_of, key_of
-from dove_ryu.model.entities import DSwitch, Encapsulation, Location, Place, dpid_text
+from dove_ryu.model.entities import Appliance, DSwitch, Encapsulation, Location, Place, dpid_text
 from dove_ryu.model.reading import Part, Problem
 from dove_ryu.northbound.drafts import version_of
 from dove_ryu.northbound.interface import Service, settle
@@ -24,7 +24,7 @@ from dove_ryu.northbound.versions import Precondition
 from dove_ryu.store import ABSENT
 
 _DPID = re.compile(r"(?:0[xX])?([0-9a-fA-F]{1,16})")
-_PORT_NAME = re.compile(r"[^\s/]{1,63}")
+PORT_NAME = re.compile(r"[^\s/]{1,63}")
 _OVSDB = re.compile(r"(?:tcp|ssl):(?:\[[0-9a-fA-F:.]+\]|[^\s:\[\]]+):(\d{1,5})")
 
 
@@ -63,7 +63,7 @@ class Placement:
             precondition.check(f"location of '{endpoint}'", version)
             for place in wanted.places:
                 occupant = self._service.ask(partial(_occupant, wanted=wanted, place=place))
-                if occupant is not None:
+                if occupant:
                     raise _occupied(place, occupant)
             document = _moved(None if item is None else item.document, wanted)
             if item is not None and document == item.document:
@@ -161,21 +161,27 @@ def places_at(dps: Dps, dpid: int) -> Iterator[Location]:
         yield from (tables.locations[name] for name in tables.hosted[dpid] if name in tables.declared)
 
 
-def _occupant(dps: Dps, wanted: Location, place: Place) -> Location | None:
-    """Another endpoint's location at that very port, one of those where an endpoint is *wanted*."""
+def _occupant(dps: Dps, wanted: Location, place: Place) -> str:
+    """Who else is at that very port, one of those where an endpoint is *wanted*; empty for nobody."""
     for other in places_at(dps, place.dpid):
         itself = (other.network, other.endpoint) == (wanted.network, wanted.endpoint)
         if not itself and place.port and other.port_at(place.dpid) == place.port:
-            return other
-    return None
+            return f"endpoint '{other.network}/{other.endpoint}' is; delete or change that location first"
+    for name, appliance in dps.world.appliances.items():
+        if place in ports_of(appliance):
+            return f"appliance '{name}' is; use another port, or change the appliance first"
+    return ""
 
 
-def _occupied(place: Place, occupant: Location) -> Refusal:
-    return Refusal(
-        409,
-        f"port {place.port} of dSwitch {dpid_text(place.dpid)} is where endpoint "
-        f"'{occupant.network}/{occupant.endpoint}' is; delete or change that location first",
-    )
+def ports_of(appliance: Appliance) -> Iterator[Place]:
+    """The ports of all instances of an appliance, each instance's once."""
+    for instance in appliance.instances:
+        for port in dict.fromkeys((instance.ingress, instance.egress)):
+            yield Place(instance.dpid, port)
+
+
+def _occupied(place: Place, occupant: str) -> Refusal:
+    return Refusal(409, f"port {place.port} of dSwitch {dpid_text(place.dpid)} is where {occupant}")
 
 
 def _read_location(value: object) -> tuple[Place, Place | None]:
@@ -201,7 +207,7 @@ def _read_place(fields: Mapping[str, Part], port_known: bool = True) -> Place | 
     if dpid is None:
         fields["dswitch"].complain("must be a datapath id: up to 16 hexadecimal digits in quotes, not all zero")
     port = fields["port"].text(default="")
-    if port_known and not _PORT_NAME.fullmatch(port):
+    if port_known and not PORT_NAME.fullmatch(port):
         fields["port"].complain("must be the name of a port, without spaces and '/'")
     return None if dpid is None else Place(dpid, port)
 

@@ -19,6 +19,7 @@ from dove_ryu.model.edits import KINDS, Difference
 from dove_ryu.model.entities import dpid_text
 from dove_ryu.model.resolution import Outcome
 from dove_ryu.northbound.answers import as_json, collection, plain, single
+from dove_ryu.northbound.appliances import Appliances
 from dove_ryu.northbound.audits import audit
 from dove_ryu.northbound.bodies import document_of, flag
 from dove_ryu.northbound.connections import LIVE, STALE, Connections, states
@@ -69,6 +70,7 @@ class Resources:
         self._views = Views(service)
         self._intent = Intent(service)
         self._placement = Placement(service)
+        self._appliances = Appliances(service)
 
     def table(self) -> Iterator[Resource]:
         """Every resource."""
@@ -97,6 +99,11 @@ class Resources:
             {"GET": self._get_dswitch, "PUT": self._put_dswitch, "DELETE": self._delete_dswitch},
         )
         yield Resource("/v1/dswitches/{dpid}/audit", {"POST": self._audit_dswitch}, parameters=("repair",))
+        yield Resource("/v1/appliances", {"GET": self._get_appliances})
+        yield Resource(
+            "/v1/appliances/{name}",
+            {"GET": self._get_appliance, "PUT": self._put_appliance, "DELETE": self._delete_appliance},
+        )
         yield Resource("/v1/trace", {"GET": self._get_trace}, parameters=_TRACED)
         yield Resource("/v1/status", {"GET": self._get_status})
         yield Resource("/metrics", {"GET": self._get_metrics}, parameters=None)
@@ -182,6 +189,21 @@ class Resources:
         dpid, repair = _dpid(names), flag(request, "repair")
         self._views.require_dswitch(dpid)
         return as_json(audit(self._service, dpid, repair))
+
+    def _get_appliances(self, request: Request, names: Names) -> Response:
+        return collection(request, "appliances", self._appliances.all())
+
+    def _get_appliance(self, request: Request, names: Names) -> Response:
+        return single(request, "appliances", self._appliances.one(names["name"]))
+
+    def _put_appliance(self, request: Request, names: Names) -> Response:
+        name = names["name"]
+        created = self._appliances.put(name, document_of(request), Precondition.of(request))
+        return single(request, "appliances", self._appliances.one(name), created)
+
+    def _delete_appliance(self, request: Request, names: Names) -> Response:
+        self._appliances.delete(names["name"], Precondition.of(request))
+        return Response(status=204)
 
     # The DPS itself.
 

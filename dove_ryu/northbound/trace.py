@@ -6,11 +6,14 @@ What comes after the decision, the way through the dSwitches, is told as the DPS
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 from dove_ryu.dps import Dps
 from dove_ryu.model.addresses import BadAddress, canonical_ip, canonical_mac
+from dove_ryu.model.chains import Hop, chain
 from dove_ryu.model.entities import DSwitch, Endpoint, Location, Policy, dpid_text
 from dove_ryu.model.reading import suggestion
 from dove_ryu.model.resolution import Outcome, PolicyReply, PolicyRequest, resolve
@@ -28,14 +31,17 @@ GATEWAY = "gateway"
 class Way:
     """How an allowed packet gets from one location to another.
 
-    :ivar delivery: ``local`` on one dSwitch, ``tunnel`` between two; None where there is no way.
+    :ivar delivery: ``local`` on one dSwitch, ``tunnel`` between two; None where there is no way. Behind appliances it
+        is from the last of them.
     :ivar tunnel: its protocol and the address that it is sent to.
     :ivar reason: why there is no way; empty where there is one.
+    :ivar path: the appliances on the way, as they are shown.
     """
 
     delivery: str | None = None
     tunnel: tuple[str, str] | None = None
     reason: str = ""
+    path: tuple[dict[str, Any], ...] = ()
 
 
 def trace(dps: Dps, tables: NetworkTables, source: str, destination: str) -> dict[str, Any]:
@@ -57,7 +63,9 @@ def trace(dps: Dps, tables: NetworkTables, source: str, destination: str) -> dic
     reply = _reply(tables, sender, destination)
     if reply.outcome is not Outcome.ALLOWED or reply.location is None:
         return _shown(dps, tables, reply.outcome.value, reply.reason, sender, reply)
-    way = _way(dps, tables, sender, reply.location)
+    hops = () if reply.policy is None else chain(tables, reply.policy)
+    assert not isinstance(hops, str), "a policy that lacks something does not allow"
+    way = _way(dps, tables, sender, reply.location, hops)
     reason = "".join((reply.reason, _onward(reply.location), f"; but {way.reason}" if way.reason else ""))
     return _shown(dps, tables, reply.outcome.value, reason, sender, reply, way)
 
@@ -117,18 +125,29 @@ def _not_attached(sender: Endpoint) -> str:
     return f"endpoint '{sender.name}' is not attached to any dSwitch and cannot send"
 
 
-def _way(dps: Dps, tables: NetworkTables, sender: Endpoint, there: Location) -> Way:
+def _way(dps: Dps, tables: NetworkTables, sender: Endpoint, there: Location, hops: Sequence[Hop]) -> Way:
+    """The way from a sender through appliances to a location."""
     here = tables.locations.get(sender.name)
     if here is None:
         return Way(reason=_not_attached(sender))
-    for place in (here, there):
-        if place.dpid not in dps.connected:
-            return Way(reason=f"dSwitch {dpid_text(place.dpid)} is not connected; what it has cached it still does")
-        if dps.world.port(place, place.dpid) is None:
-            return Way(reason=f"dSwitch {dpid_text(place.dpid)} has no port {place.port} now")
-    if here.dpid == there.dpid:
+    instances = [hop.instance for hop in hops]
+    ports = [(each.dpid, port) for each in instances for port in (each.ingress, each.egress)]
+    for dpid, port in ((here.dpid, here.port), *ports, (there.dpid, there.port)):
+        if dpid not in dps.connected:
+            return Way(reason=f"dSwitch {dpid_text(dpid)} is not connected; what it has cached it still does")
+        if port not in dps.world.ports[dpid]:
+            return Way(reason=f"dSwitch {dpid_text(dpid)} has no port {port} now")
+    stops = [here.dpid, *(instance.dpid for instance in instances), there.dpid]
+    legs = [_leg(dps, one, other) for one, other in pairwise(stops)]
+    broken = next((leg for leg in legs if leg.reason), None)
+    return broken or replace(legs[-1], path=tuple(map(_hop, hops, legs)))
+
+
+def _leg(dps: Dps, here: int, there: int) -> Way:
+    """The way from one dSwitch to another."""
+    if here == there:
         return Way("local")
-    ours, theirs = (dps.world.dswitches.get(place.dpid, DSwitch(place.dpid)) for place in (here, there))
+    ours, theirs = (dps.world.dswitches.get(dpid, DSwitch(dpid)) for dpid in (here, there))
     tunnel = tunnel_between(ours, theirs)
     if tunnel is None:
         return Way(
@@ -136,6 +155,23 @@ def _way(dps: Dps, tables: NetworkTables, sender: Endpoint, there: Location) -> 
             "family of underlay addresses in common; see their encap_types and encap_ips"
         )
     return Way("tunnel", (tunnel[0].value, tunnel[1]))
+
+
+def _hop(hop: Hop, leg: Way) -> dict[str, Any]:
+    """An appliance on the way, and how a packet gets to it."""
+    label = f"{hop.segment.label:#x}"
+    tunnel = None if leg.tunnel is None else {"type": leg.tunnel[0], "remote_ip": leg.tunnel[1], "label": label}
+    return {
+        "action": hop.action.name,
+        "appliance": hop.appliance.name,
+        "instance": hop.instance.name,
+        "dswitch": dpid_text(hop.instance.dpid),
+        "ingress": hop.instance.ingress,
+        "egress": hop.instance.egress,
+        "label": label,
+        "vlan": hop.segment.vlan or None,
+        "tunnel": tunnel,
+    }
 
 
 def _shown(
@@ -160,7 +196,7 @@ def _shown(
         "source": _end(dps, tables, sender),
         "destination": _end(dps, tables, None if reply is None else reply.endpoint),
         "policy": _policy(None if reply is None else reply.policy),
-        "path": [] if reply is None else [action.name for action in reply.path],
+        "path": list(way.path),
         "delivery": way.delivery,
         "tunnel": tunnel,
     }

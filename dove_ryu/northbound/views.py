@@ -31,7 +31,7 @@ Shown = dict[str, Any]
 Versioned = tuple[int, Shown]
 """The version of an object's own document, and the object."""
 
-WITH_OBSERVED = ("domains", "endpoints", "dswitches")
+WITH_OBSERVED = ("domains", "endpoints", "dswitches", "appliances")
 """The kinds of objects that show more than their document has; see :mod:`dove_ryu.northbound.versions`."""
 
 

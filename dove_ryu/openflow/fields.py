@@ -52,6 +52,7 @@ def refuse_overlap(bits: Iterable[Bits]) -> None:
 
 VNI = Bits("virtual network identifier", METADATA, 0, 24)
 BY_ADDRESS = Bits("look the destination up by its IP address", REGISTERS[0], 0, 1)
+CHAINED = Bits("has passed all appliances of its policy", REGISTERS[0], 1, 1)
 SOURCE_DOMAIN = Bits("source domain", REGISTERS[1], 0, 32)
 DESTINATION_DOMAIN = Bits("destination domain", REGISTERS[2], 0, 32)
 SOURCE_ENDPOINT = Bits("source endpoint", REGISTERS[3], 0, 32)
@@ -62,6 +63,7 @@ SEGMENT_LABEL = Bits("segment label", REGISTERS[6], 0, 24)
 PIPELINE_BITS = (
     VNI,
     BY_ADDRESS,
+    CHAINED,
     SOURCE_DOMAIN,
     DESTINATION_DOMAIN,
     SOURCE_ENDPOINT,
@@ -87,6 +89,7 @@ class Kind(enum.IntEnum):
     ENDPOINT = 2
     NETWORK = 3
     TOMBSTONE = 4
+    CHAIN = 5
     LOCATION = 8
     POLICY = 9
     NEIGHBOUR = 10

@@ -30,6 +30,8 @@ class Term(NamedTuple):
     def __str__(self) -> str:
         text = self.field.notation.text
         if self.mask == self.field.full_mask:
+            if self.field is oxm.VLAN_VID and self.value & oxm.TAGGED:
+                return f"dl_vlan={self.value & ~oxm.TAGGED}"
             return f"{self.field.name}={text(self.value)}"
         if self.field.notation in (oxm.IPV4_ADDRESS, oxm.IPV6_ADDRESS):
             length = self.mask.bit_count()
@@ -147,7 +149,9 @@ class SetField:
 
     def __str__(self) -> str:
         if self.mask == self.field.full_mask:
-            return f"set_field:{self.field.notation.text(self.value)}->{self.field.set_name}"
+            plain = self.field is oxm.VLAN_VID  # of which a match has another form
+            value = str(self.value) if plain else self.field.notation.text(self.value)
+            return f"set_field:{value}->{self.field.set_name}"
         low, high = (self.mask & -self.mask).bit_length() - 1, self.mask.bit_length() - 1
         span = f"{low}" if low == high else f"{low}..{high}"
         return f"load:{self.value >> low:#x}->{self.field.nxm}[{span}]"
@@ -166,6 +170,22 @@ class Move:
 
     def _span(self, which: Field) -> str:
         return f"{which.nxm}[]" if self.width == which.width else f"{which.nxm}[0..{self.width - 1}]"
+
+
+@dataclass(frozen=True, slots=True)
+class PushVlan:
+    """Put a VLAN tag of number 0 (IEEE 802.1Q) in front of what the frame carries."""
+
+    def __str__(self) -> str:
+        return "push_vlan:0x8100"
+
+
+@dataclass(frozen=True, slots=True)
+class PopVlan:
+    """Take the outermost VLAN tag off."""
+
+    def __str__(self) -> str:
+        return "pop_vlan"
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +262,9 @@ class Goto:
         return f"goto_table:{self.table}"
 
 
-Action = SetField | Move | Output | OutputTo | ToController | Metered | DecrementTtl | Resubmit | Goto
+Action = (
+    SetField | Move | PushVlan | PopVlan | Output | OutputTo | ToController | Metered | DecrementTtl | Resubmit | Goto
+)
 
 IN_PORT = 0xFFFFFFF8
 """OFPP_IN_PORT: back to where the packet came from."""

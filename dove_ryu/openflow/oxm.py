@@ -55,6 +55,9 @@ class Notation:
 DECIMAL = Notation(str, lambda text: int(text, 0))
 HEXADECIMAL = Notation(lambda value: f"{value:#x}" if value else "0", lambda text: int(text, 0))
 VLAN = Notation("0x{:04x}/0x1fff".format, lambda text: int(text.partition("/")[0], 0))  # as ovs-ofctl writes a VID
+TAGGED = 0x1000
+"""The bit of a VID that says that there is a tag; 0 in all is no tag (OpenFlow 1.3.5, 7.2.3.7)."""
+
 MAC = Notation(mac_text, mac_number)
 IPV4_ADDRESS = Notation(_ipv4_text, lambda text: int.from_bytes(socket.inet_pton(socket.AF_INET, text), "big"))
 IPV6_ADDRESS = Notation(_ipv6_text, lambda text: int.from_bytes(socket.inet_pton(socket.AF_INET6, text), "big"))
@@ -138,7 +141,7 @@ TUN_IPV6_SRC = _field("tun_ipv6_src", "NXM_NX_TUN_IPV6_SRC", (NICIRA_EXTENSIBLE,
 TUN_IPV6_DST = _field("tun_ipv6_dst", "NXM_NX_TUN_IPV6_DST", (NICIRA_EXTENSIBLE, 110), 128, IPV6_ADDRESS)
 METADATA = _field("metadata", "OXM_OF_METADATA", (OPENFLOW_BASIC, 2), 64)
 IN_PORT = _field("in_port", "NXM_OF_IN_PORT", (OPENFLOW_BASIC, 0), 32, DECIMAL)
-VLAN_VID = _field("vlan_tci", "NXM_OF_VLAN_TCI", (OPENFLOW_BASIC, 6), 13, VLAN)
+VLAN_VID = _field("vlan_tci", "NXM_OF_VLAN_TCI", (OPENFLOW_BASIC, 6), 13, VLAN, set_name="vlan_vid")
 ETH_SRC = _field("dl_src", "NXM_OF_ETH_SRC", (OPENFLOW_BASIC, 4), 48, MAC, set_name="eth_src")
 ETH_DST = _field("dl_dst", "NXM_OF_ETH_DST", (OPENFLOW_BASIC, 3), 48, MAC, set_name="eth_dst")
 ETH_TYPE = _field("dl_type", "NXM_OF_ETH_TYPE", (OPENFLOW_BASIC, 5), 16)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from dove_ryu.openflow import oxm
 from dove_ryu.openflow.fields import (
     BY_ADDRESS,
+    CHAINED,
     DESTINATION_DOMAIN,
     DESTINATION_ENDPOINT,
     OUTPUT_PORT,
@@ -35,6 +36,8 @@ from dove_ryu.openflow.flow import (
     Meter,
     Metered,
     Move,
+    PopVlan,
+    PushVlan,
     Resubmit,
     SetField,
     ToController,
@@ -152,7 +155,7 @@ class Table:
         if isinstance(action, Goto):
             if TABLES[action.table].name not in self.leads_to:
                 raise IllegalFlow(f"table {self.name} does not lead to {TABLES[action.table].name}")
-        elif isinstance(action, SetField | Move):
+        elif isinstance(action, SetField | Move | PushVlan | PopVlan):
             written = _written(action)
             if written not in self.writable:
                 raise IllegalFlow(f"table {self.name} may not write {written.name}")
@@ -198,7 +201,9 @@ def _closure(names: Names) -> frozenset[Field]:
     return fields | {needed for field in fields for needed, _ in field.requires}
 
 
-def _written(action: SetField | Move) -> Field:
+def _written(action: SetField | Move | PushVlan | PopVlan) -> Field:
+    if isinstance(action, PushVlan | PopVlan):
+        return oxm.VLAN_VID
     return action.target if isinstance(action, Move) else action.field
 
 
@@ -237,14 +242,14 @@ _ADDRESSES = (oxm.ETH_SRC, oxm.ETH_DST, oxm.IPV4_SRC, oxm.IPV4_DST, oxm.IPV6_SRC
 
 CLASSIFY = _table(
     "CLASSIFY",
-    "Tells from the port whose packet it is: an endpoint's (network, domain, endpoint) or a tunnel's.",
+    "Tells from the port whose packet it is: an endpoint's (network, domain, endpoint), a tunnel's or an appliance's.",
     matches=(oxm.IN_PORT, oxm.VLAN_VID),
     writes=(VNI, SOURCE_DOMAIN, SOURCE_ENDPOINT),
     leads_to=("TUNNEL_IN", "SOURCE_GUARD", "CHAIN_RETURN", "EXTERNAL_IN"),
 )
 TUNNEL_IN = _table(
     "TUNNEL_IN",
-    "Tells from the tunnel identifier which network a packet from another dSwitch belongs to.",
+    "Tells from the tunnel identifier which network a packet from another dSwitch is in, or which segment it is on.",
     matches=(oxm.TUN_ID,),
     writes=(VNI, SEGMENT_LABEL),
     leads_to=("DELIVER", "CHAIN_HOP"),
@@ -316,6 +321,13 @@ ROUTER = _table(
     answers=True,
     miss=Miss.NEXT,
 )
+CHAIN_RETURN = _table(
+    "CHAIN_RETURN",
+    "Takes a packet back from an appliance: its tag tells the segment, and so the next one or that it was the last.",
+    matches=(oxm.IN_PORT, oxm.VLAN_VID),
+    writes=(oxm.VLAN_VID, VNI, SEGMENT_LABEL, SOURCE_DOMAIN, BY_ADDRESS, CHAINED),
+    leads_to=("LOCATION", "CHAIN"),
+)
 LOCATION = _table(
     "LOCATION",
     "The location half of the policy cache: where a destination address is, and in which domain.",
@@ -334,28 +346,25 @@ LOCATION = _table(
 POLICY = _table(
     "POLICY",
     "The policy half of the cache: what the source domain's packets to the destination domain may do.",
-    matches=(VNI, SOURCE_DOMAIN, DESTINATION_DOMAIN),
+    matches=(VNI, SOURCE_DOMAIN, DESTINATION_DOMAIN, CHAINED),
     writes=(SEGMENT_LABEL,),
     leads_to=("CHAIN", "OUTPUT"),
     miss=Miss.REQUEST,
 )
 CHAIN = _table(
     "CHAIN",
-    "Sends a packet to its policy's next appliance; without a flow for it the packet goes nowhere.",
+    "Sends a packet to its policy's next appliance, here or through a tunnel; without a flow for it it goes nowhere.",
     matches=(SEGMENT_LABEL,),
-    leads_to=("OUTPUT",),
+    writes=_ONWARD,
+    leads_to=("CHAIN_HOP",),
+    answers=True,
 )
 CHAIN_HOP = _table(
     "CHAIN_HOP",
-    "Hands a packet from the tunnel to an appliance.",
+    "Hands a packet to an appliance, under the tag that its segment has there.",
     matches=(SEGMENT_LABEL,),
-    leads_to=("OUTPUT",),
-)
-CHAIN_RETURN = _table(
-    "CHAIN_RETURN",
-    "Takes a packet back from an appliance.",
-    matches=(SEGMENT_LABEL,),
-    leads_to=("OUTPUT",),
+    writes=(oxm.VLAN_VID, oxm.ETH_DST, oxm.IN_PORT_NXM),
+    answers=True,
 )
 EXTERNAL_IN = _table(
     "EXTERNAL_IN",

@@ -29,6 +29,8 @@ from dove_ryu.openflow.flow import (
     OutputTo,
     PacketIn,
     PacketOut,
+    PopVlan,
+    PushVlan,
     Resubmit,
     SetField,
     Term,
@@ -45,7 +47,8 @@ _ADD, _DELETE, _DELETE_STRICT = 0, 3, 4
 _ALL_TABLES, _ANY, _NO_BUFFER = 0xFF, 0xFFFFFFFF, 0xFFFFFFFF
 _IN_PORT_ONLY_16_BITS, _CONTROLLER, _WHOLE_PACKET = 0xFFF8, 0xFFFFFFFD, 0xFFFF
 _NICIRA = 0x00002320
-_OUTPUT, _DECREMENT_TTL, _SET_FIELD, _EXPERIMENTER = 0, 24, 25, 0xFFFF
+_OUTPUT, _PUSH_VLAN, _POP_VLAN, _DECREMENT_TTL, _SET_FIELD, _EXPERIMENTER = 0, 17, 18, 24, 25, 0xFFFF
+_DOT1Q = 0x8100
 _REG_MOVE, _REG_LOAD, _RESUBMIT_TABLE, _OUTPUT_REG, _CONTROLLER_2 = 6, 7, 14, 15, 37
 _METER_PROPERTY = 5
 _GOTO_TABLE, _APPLY_ACTIONS, _METER = 1, 4, 6
@@ -185,9 +188,19 @@ def _resubmit(action: Resubmit) -> bytes:
     return _nicira(_RESUBMIT_TABLE, struct.pack("!HB3x", _IN_PORT_ONLY_16_BITS, action.table))
 
 
+def _push_vlan(action: PushVlan) -> bytes:
+    return struct.pack("!HHH2x", _PUSH_VLAN, 8, _DOT1Q)
+
+
+def _pop_vlan(action: PopVlan) -> bytes:
+    return struct.pack("!HH4x", _POP_VLAN, 8)
+
+
 _ENCODERS: dict[type[Action], Callable[..., bytes]] = {
     SetField: _set_field,
     Move: _move,
+    PushVlan: _push_vlan,
+    PopVlan: _pop_vlan,
     Output: _output,
     OutputTo: _output_to,
     ToController: _to_controller,
@@ -382,6 +395,10 @@ def _read_action(data: bytes) -> Action:
         return ToController() if port == _CONTROLLER else Output(port)
     if kind == _DECREMENT_TTL:
         return DecrementTtl()
+    if kind == _PUSH_VLAN and int.from_bytes(data[4:6], "big") == _DOT1Q:
+        return PushVlan()
+    if kind == _POP_VLAN:
+        return PopVlan()
     if kind == _SET_FIELD:
         known, _, octets = _read_oxm_header(data[4:])
         return SetField(known, int.from_bytes(data[8 : 8 + octets], "big"), known.full_mask)

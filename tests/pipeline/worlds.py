@@ -6,16 +6,21 @@ from collections.abc import Iterator
 
 from dove_ryu.dps import Dps
 from dove_ryu.model.entities import (
+    Appliance,
     DSwitch,
     Encapsulation,
     Endpoint,
     Entity,
     Gateway,
+    Instance,
     Location,
     Place,
     Policy,
+    PolicyAction,
     PolicyDomain,
+    Segment,
     Service,
+    Sharing,
     VirtualNetwork,
 )
 from dove_ryu.model.world import Change
@@ -38,6 +43,10 @@ PORTS = {
     "c": 6,
     "leaving": 7,
     "coming": 8,
+    "fw-in": 12,
+    "fw-out": 13,
+    "ids": 14,
+    "nat": 15,
 }
 
 
@@ -68,6 +77,28 @@ def network(name: str, number: int, vni: int, service: Service) -> list[Entity]:
     ]
 
 
+def chain(name: str, number: int) -> list[Entity]:
+    """From red to grey through appliances here and there, shared and dedicated, one of them a router."""
+    ports = {"fw": ("fw-in", "fw-out"), "ids": ("ids", "ids"), "nat": ("nat", "nat")}
+    places = {"fw": HERE, "ids": HERE, "nat": THERE}
+    made: list[Entity] = [
+        Appliance(
+            each,
+            each,
+            (Instance("one", places[each], *ports[each], mac="02:00:00:00:0f:01"),),
+            Sharing.DEDICATED if each == "ids" else Sharing.VLAN,
+            each != "fw",
+        )
+        for each in ports
+    ]
+    made += [PolicyAction(name, each, number + 30 + at, each, each) for at, each in enumerate(ports)]
+    made += [
+        Segment(name, "red>grey", hop, 0x800000 + hop, each, 0 if each == "ids" else 4000 + hop)
+        for hop, each in enumerate(ports, 1)
+    ]
+    return [*made, Policy(name, "red", "grey", number + 7, tuple(ports), 200)]
+
+
 def on_the_move(name: str, number: int) -> list[Entity]:
     """Endpoints that are leaving and coming by live migration."""
     return [
@@ -95,7 +126,7 @@ def all_flows() -> Iterator[Flow]:
     """Flows of every kind, standing and cached, for an L2 and an L3 network over both underlays."""
     for service in Service:
         for address in ("10.9.0.2", "fd09::2"):
-            known = dps(*network("n", 100, 5, service), *dswitches(address))
+            known = dps(*network("n", 100, 5, service), *chain("n", 100), *dswitches(address))
             known.connect(HERE, PORTS, ())
             known.connect(THERE, PORTS, ())
             flows = {flow.key: flow for flow in known.standing_flows(HERE)}

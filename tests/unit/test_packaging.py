@@ -101,5 +101,6 @@ def test_blueprints_are_shown() -> None:
     assert {where.partition(":")[0] for where in shown_blueprints()} == {
         "README.rst",
         "blueprint.rst",
+        "chains.rst",
         "first-steps.rst",
     }

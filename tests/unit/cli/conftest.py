@@ -39,9 +39,13 @@ class Dps:
 
     def attach(self, endpoint: str, dpid: int, port: str) -> None:
         """Say that an endpoint of `shop` is there, as a dSwitch and its OVSDB would."""
-        self.service.ask(lambda dps: _connect(dps, dpid, port))
+        self.plug(dpid, port)
         key = f"/dove/v1/locations/shop/{endpoint}"
         self.put(key, {"dpid": f"{dpid:016x}", "port": port, "tracking": 1, "observed": True})
+
+    def plug(self, dpid: int, port: str) -> None:
+        """Say that a dSwitch is connected and has a port, besides those that it had."""
+        self.service.ask(lambda dps: _connect(dps, dpid, port))
 
     def put(self, key: str, document: Mapping[str, object]) -> None:
         """Put a document into the store and wait until the world has it."""

@@ -134,7 +134,7 @@ class Oracle:
         return any(place.endpoint == name for place in self.every(Location, network))
 
     def passes(self, network: str, source: str, destination: str) -> bool:
-        """Whether policy lets packets of one domain reach another's endpoints with no appliance on the way."""
+        """Whether policy lets packets of one domain reach another's endpoints ; there is no appliance here."""
         policies = self.every(Policy, network)
         governing = [policy for policy in policies if (policy.source, policy.destination) == (source, destination)]
         governing += [policy for policy in policies if policy.source is None]
@@ -142,13 +142,6 @@ class Oracle:
             return False
         kinds = [self._kind_of(network, name) for name in governing[0].actions]
         return all(kind == "accept" for kind in kinds)
-
-    def allows(self, network: str, source: str, destination: str) -> bool:
-        """Whether policy lets packets of one domain reach another's endpoints, appliances or not."""
-        policies = self.every(Policy, network)
-        governing = [policy for policy in policies if (policy.source, policy.destination) == (source, destination)]
-        governing += [policy for policy in policies if policy.source is None]
-        return bool(governing) and not {self._kind_of(network, name) for name in governing[0].actions} & {"deny", None}
 
     def _kind_of(self, network: str, action: str) -> str | None:
         for known in self.every(PolicyAction, network):
@@ -234,7 +227,7 @@ class Oracle:
         owner = self.owner_of_ip(question.network, question.target)
         if owner is None or not owner.macs or not self.attached(question.network, owner.name):
             return None
-        return owner.macs[0] if self.allows(question.network, sender.domain, owner.domain) else None
+        return owner.macs[0] if self.passes(question.network, sender.domain, owner.domain) else None
 
     def _sent(self, what: Ping | Question) -> tuple[VirtualNetwork | None, Endpoint | None, Location | None]:
         """The network, sender and place of what an endpoint may send; None for what it may not."""

@@ -35,6 +35,8 @@ from dove_ryu.openflow.flow import (
     Output,
     OutputTo,
     PacketIn,
+    PopVlan,
+    PushVlan,
     Resubmit,
     SetField,
     ToController,
@@ -98,10 +100,24 @@ class Packet:
                 spans |= NEIGHBOUR | LINK_LAYER.get((self.frame[54], self.frame[78]), {})
         return spans
 
+    @property
+    def tagged(self) -> bool:
+        """Whether it carries a VLAN tag."""
+        return int.from_bytes(self.frame[12:14], "big") == TAGGED
+
+    def push(self) -> None:
+        """Put a tag in."""
+        self.frame[12:12] = bytes((*TAGGED.to_bytes(2, "big"), 0, 0))
+
+    def pop(self) -> None:
+        """Take the tag out."""
+        assert self.tagged, "a tag is taken off where there is none"
+        del self.frame[12:16]
+
     def values(self) -> dict[Field, int]:
         """Every field of the packet; the pipeline's own are 0 until something is known."""
         inside = {what: int.from_bytes(self.frame[low:high], "big") for what, (low, high) in self.spans().items()}
-        tag = int.from_bytes(self.frame[14:16], "big") & 0xFFF | 0x1000 if inside[oxm.ETH_TYPE] == TAGGED else 0
+        tag = int.from_bytes(self.frame[14:16], "big") & 0xFFF | oxm.TAGGED if self.tagged else 0
         return dict.fromkeys(CARRIED, 0) | self.known | inside | {oxm.VLAN_VID: tag}
 
     def write(self, what: Field, value: int) -> None:
@@ -110,6 +126,10 @@ class Packet:
             self.known[oxm.IN_PORT] = value
         elif what in CARRIED or what in OF_THE_TUNNEL:
             self.known[what] = value
+        elif what is oxm.VLAN_VID:
+            assert self.tagged, "a VID is written where there is no tag"
+            assert value & oxm.TAGGED, "a tag cannot be written away"
+            self.frame[14:16] = (value & 0xFFF).to_bytes(2, "big")
         else:
             low, high = self.spans()[what]
             self.frame[low:high] = value.to_bytes(high - low, "big")
@@ -267,6 +287,10 @@ def act(packet: Packet, action: Action) -> Iterator[int]:
         case Move(source, target, width):
             mask = (1 << width) - 1
             packet.write(target, values.get(target, 0) & ~mask | values[source] & mask)
+        case PushVlan():
+            packet.push()
+        case PopVlan():
+            packet.pop()
         case DecrementTtl():
             packet.write(oxm.IP_TTL, values[oxm.IP_TTL] - 1)
         case Output(port) if port == IN_PORT:

@@ -204,7 +204,7 @@ def test_what_changes_while_a_network_is_not_there_is_told_to_nobody(fabric: Fab
 
 def test_what_changes_nothing_is_told_to_nobody(fabric: Fabric) -> None:
     assert fabric.dps.apply(map(Change.put, EVERYTHING)) == {}
-    assert fabric.dps.apply([Change.put(Appliance("fw1", "192.0.2.1"))]) == {}
+    assert fabric.dps.apply([Change.put(Appliance("fw1", "firewall"))]) == {}
     assert fabric.dps.apply([Change.gone(Endpoint("elsewhere", "x", 99, "red", ()))]) == {}
     assert fabric.dps.show_ports(1, PORTS) == {}
 

@@ -64,7 +64,7 @@ def of(*placed: tuple[int, str]) -> Parts:
         (replace(DSWITCHES[0], encap_ips=("10.9.0.99",)), whole(1)),
         (replace(DEFAULT, ttl=1), {}),
         (Policy("n", "blue", "red", 99, ("accept",)), {}),
-        (Appliance("fw", "here"), {}),
+        (Appliance("fw", "firewall"), {}),
         *((entity, {}) for entity in (NETWORK, BLUE, A, A_AT_1, DSWITCHES[0])),
     ],
 )

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from dove_ryu.features.policy import PolicyCache
-from dove_ryu.model.entities import Entity, Policy, PolicyAction
+from dove_ryu.model.entities import Appliance, Entity, Instance, Policy, PolicyAction, Segment
 from dove_ryu.model.world import Change, World
 from dove_ryu.openflow.flow import Flow, PacketIn
 from dove_ryu.openflow.pipeline import LOCATION
@@ -67,11 +67,13 @@ def test_the_default_policy_governs_a_pair_that_has_none() -> None:
 
 def test_a_policy_with_an_appliance_leads_to_the_chain() -> None:
     firewall = PolicyAction("n", "check", 30, "firewall", "fw1")
-    assert verdict(firewall, replace(RED_TO_BLUE, actions=("check",))) == golden(
+    appliance = Appliance("fw1", "firewall", (Instance("one", 3, "in", "out"),))
+    segment = Segment("n", "red>blue", 1, 0x800001, "fw1", 7)
+    assert verdict(firewall, appliance, segment, replace(RED_TO_BLUE, actions=("check",))) == golden(
         """
         POLICY:15/7, table=POLICY, idle_timeout=60, hard_timeout=300,
             send_flow_rem priority=100,reg1=0xb,reg2=0xc,metadata=0x5
-            actions=goto_table:CHAIN
+            actions=load:0x800001->NXM_NX_REG6[0..23],goto_table:CHAIN
         """
     )
 

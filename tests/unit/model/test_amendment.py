@@ -6,18 +6,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dove_ryu.model.amendment import HIGHEST_NUMBER, Exhausted, Numbers, amend, remove
+from dove_ryu.model.amendment import (
+    FIRST_LABEL,
+    HIGHEST_NUMBER,
+    LAST_LABEL,
+    LAST_VLAN,
+    Exhausted,
+    Numbers,
+    amend,
+    remove,
+)
 from dove_ryu.model.blueprint import (
     HIGHEST_VNI,
     ActionPlan,
     Blueprint,
+    BlueprintError,
     EndpointPlan,
     PolicyPlan,
     blueprint_of,
     parse,
     render,
 )
-from dove_ryu.model.entities import Endpoint, Learned, Location, Policy, Verdict
+from dove_ryu.model.entities import Appliance, Endpoint, Learned, Location, Policy, Segment, Sharing, Verdict
 from dove_ryu.model.world import Change, NetworkTables, World
 
 from .worlds import Numbered, blueprints, entities_of, world_of
@@ -180,7 +190,7 @@ def test_vnis_go_round_and_skip_those_in_use() -> None:
     taken = {1, 3, HIGHEST_VNI}
     numbers = Numbers(vni_taken=taken.__contains__)
     assert [numbers.vni(), numbers.vni()] == [2, 4]
-    assert numbers.document() == {"next_number": 1, "next_vni": 5}
+    assert (numbers.document()["next_number"], numbers.document()["next_vni"]) == (1, 5)
     last = Numbers({"next_number": 1, "next_vni": HIGHEST_VNI - 1}, taken.__contains__)
     assert [last.vni(), last.vni()] == [HIGHEST_VNI - 1, 2]
     network = built(replace(SHOP, vni=3), numbers=numbers).network
@@ -197,3 +207,98 @@ def test_numbers_end(monkeypatch) -> None:
     monkeypatch.setattr("dove_ryu.model.amendment.HIGHEST_VNI", 99)
     with pytest.raises(Exhausted, match="all 99 VNIs are in use; delete a network"):
         numbers.vni()
+
+
+# Segments of service chains: a label for each, and a VLAN at the appliance (F16, F17).
+
+FW, SSL = Appliance("FW", "firewall"), Appliance("SSL", "ssl", sharing=Sharing.DEDICATED)
+CHAINED = Blueprint(
+    "shop",
+    domains=("a", "b"),
+    actions=(ActionPlan("fw", "firewall", "FW"), ActionPlan("ssl", "ssl", "SSL"), ActionPlan("lost", "x", "LOST")),
+    policies=(PolicyPlan("a", "b", ("fw", "accept", "ssl", "fw")), PolicyPlan("b", "a", ("lost", "fw"))),
+)
+REGISTERED = {"FW": FW, "SSL": SSL}
+
+
+def segments_after(*steps: Blueprint, numbers: Numbers | None = None) -> dict[str, Segment]:
+    """The segments after blueprints were applied one after the other."""
+    world, numbers = World(), numbers or Numbers()
+    for step in steps:
+        for change in amend(world.network("shop"), step, numbers, REGISTERED):
+            world.apply(change)
+        assert amend(world.network("shop"), step, numbers, REGISTERED) == []
+    return world.tables["shop"].segments
+
+
+def with_actions(*actions: str) -> Blueprint:
+    """The same with other actions from a to b, and none from b to a."""
+    return replace(CHAINED, policies=(PolicyPlan("a", "b", actions),))
+
+
+def test_each_hop_has_a_label_and_a_vlan_of_its_own() -> None:
+    numbers = Numbers()
+    assert list(segments_after(CHAINED, numbers=numbers).values()) == [
+        Segment("shop", "a>b", 1, FIRST_LABEL, "FW", 1),
+        Segment("shop", "a>b", 2, FIRST_LABEL + 1, "SSL", 0),
+        Segment("shop", "a>b", 3, FIRST_LABEL + 2, "FW", 2),
+        Segment("shop", "b>a", 2, FIRST_LABEL + 3, "FW", 3),
+    ]
+    assert numbers.document()["next_label"] == FIRST_LABEL + 4
+    assert Numbers(numbers.document()).vlan(FW) == 4
+
+
+def test_a_segment_stays_what_it_is_while_its_hop_has_the_same_appliance() -> None:
+    before = segments_after(CHAINED)
+    after = segments_after(CHAINED, with_actions("accept", "fw", "ssl", "fw"))
+    assert list(after.values()) == [before[name] for name in ("a>b:1", "a>b:2", "a>b:3")]
+
+
+def test_what_was_given_up_is_not_given_out_again_at_once() -> None:
+    """A packet may still be on its way with it."""
+    after = segments_after(with_actions("fw", "fw"), with_actions("accept"), with_actions("fw"))
+    assert list(after.values()) == [Segment("shop", "a>b", 1, FIRST_LABEL + 2, "FW", 3)]
+
+
+def test_a_dedicated_appliance_has_one_segment_which_may_move() -> None:
+    after = segments_after(with_actions("ssl"), with_actions("fw", "ssl"))
+    assert (after["a>b:2"].appliance, after["a>b:2"].vlan) == ("SSL", 0)
+    with pytest.raises(BlueprintError, match="appliance 'SSL' is dedicated to another policy or hop"):
+        segments_after(with_actions("ssl", "ssl"))
+    with pytest.raises(BlueprintError, match="appliance 'SSL' is dedicated to another policy or hop"):
+        segments_after(with_actions("ssl"), numbers=Numbers(vlan_taken=lambda appliance, vlan: vlan == 0))
+
+
+def test_an_appliance_that_is_shared_otherwise_has_other_segments() -> None:
+    world, numbers = World(), Numbers()
+    for registered in (FW, replace(FW, sharing=Sharing.DEDICATED)):
+        for change in amend(world.network("shop"), with_actions("fw"), numbers, {"FW": registered}):
+            world.apply(change)
+    assert list(world.tables["shop"].segments.values()) == [Segment("shop", "a>b", 1, FIRST_LABEL + 1, "FW", 0)]
+
+
+def test_labels_and_vlans_go_round_and_end() -> None:
+    numbers = Numbers(
+        {"next_label": LAST_LABEL, "next_vlan": {"FW": LAST_VLAN}}, label_taken={FIRST_LABEL}.__contains__
+    )
+    assert [numbers.label(), numbers.label()] == [LAST_LABEL, FIRST_LABEL + 1]
+    assert [numbers.vlan(FW), numbers.vlan(FW)] == [LAST_VLAN, 1]
+    full = Numbers(vlan_taken=lambda appliance, vlan: True)
+    with pytest.raises(Exhausted, match="all 4094 VLANs of appliance 'FW' are in use; add another appliance"):
+        full.vlan(FW)
+
+
+def test_labels_end(monkeypatch) -> None:
+    monkeypatch.setattr("dove_ryu.model.amendment.LAST_LABEL", FIRST_LABEL + 1)
+    with pytest.raises(Exhausted, match="all 2 segment labels are in use; delete a chained policy"):
+        Numbers(label_taken=lambda label: True).label()
+
+
+def test_a_network_that_goes_takes_its_segments_along() -> None:
+    world = World()
+    for change in amend(None, CHAINED, Numbers(), REGISTERED):
+        world.apply(change)
+    for change in remove(world.tables["shop"]):
+        world.apply(change)
+    assert world.tables == {}
+    assert list(world.chained()) == []

@@ -18,7 +18,7 @@ from dove_ryu.model.blueprint import (
     document_of_blueprint,
     parse,
 )
-from dove_ryu.model.entities import Appliance, Gateway, Service, Verdict, VirtualNetwork
+from dove_ryu.model.entities import Appliance, Gateway, Instance, Service, Verdict, VirtualNetwork
 from dove_ryu.model.reading import Problem
 from dove_ryu.model.world import Change
 
@@ -71,6 +71,16 @@ def test_a_whole_document() -> None:
     )
 
 
+def test_a_symmetric_policy_is_two_with_the_actions_in_reverse() -> None:
+    """F16; what has been applied can be applied again, with both of them in it or one."""
+    one = {"from": "a", "to": "b", "actions": ["x", "accept"], "ttl": 7, "symmetric": True}
+    said = {"network": "n", "domains": ["a", "b"], "actions": [{"name": "x", "kind": "ids", "appliance": "X"}]}
+    both = (PolicyPlan("a", "b", ("x", "accept"), 7), PolicyPlan("b", "a", ("accept", "x"), 7))
+    assert parse({**said, "policies": [one]}).policies == both
+    other = {"from": "b", "to": "a", "actions": ["accept", "x"], "ttl": 7}
+    assert parse({**said, "policies": [one, other]}).policies == both
+
+
 def test_what_is_left_out_has_its_default() -> None:
     assert parse({"network": "shop"}) == Blueprint("shop")
     assert parse(yaml.safe_load("{network: shop, vni: , endpoints: , default_policy: {}}")) == Blueprint("shop")
@@ -107,7 +117,7 @@ MISTAKES = {
     "{network: n, polices: []}": "polices: no such field; did you mean 'policies'?",
     "{network: n, 1: []}": "1: no such field",
     "{network: n, vni: 0}": "vni: must be a whole number from 1 to 8388607, not 0",
-    "{network: n, vni: 8388608}": "vni: must be a whole number from 1 to 8388607, not 8388608",
+    "{network: n, vni: 8388608}": "vni: 8388608 is kept for segments of service chains; use a number from 1 to 8388607",
     "{network: n, vni: yes}": "vni: must be a whole number from 1 to 8388607, not true",
     "{network: n, service: L3}": "service: must be l2 or l3, not 'L3'; did you mean 'l3'?",
     "{network: n, service: 3, gateways: []}": "service: must be l2 or l3, not 3",
@@ -147,6 +157,21 @@ MISTAKES = {
         "policies[1].actions[0]: no action 'acept'; did you mean 'accept'?\n"
         "policies[1].actions[1]: no action 'fw'; declare it under actions\n"
         "policies[1].ttl: must be a whole number from 0 to 65535, not 65536"
+    ),
+    """
+    network: n
+    domains: [a, b, c]
+    actions: [{name: x, kind: ids, appliance: X}]
+    policies:
+    - {from: a, to: b, actions: [x, accept], symmetric: true}
+    - {from: b, to: a, actions: [x, accept]}
+    - {from: a, to: a, actions: [x], symmetric: true}
+    - {from: a, to: c, actions: [x, x, x, x, x, x, x, x, x], symmetric: 1}
+    """: (
+        "policies[2].symmetric: within one domain the policy governs both directions; leave it out\n"
+        "policies[3].actions: a policy has at most 8 actions; leave some out\n"
+        "policies[3].symmetric: must be true or false, not 1\n"
+        "policies[0]: is symmetric, but 'b>a' is declared otherwise; leave one of them out"
     ),
     "{network: n, domains: [a], policies: [{from: a, to: a, actions: [accept]}, {from: a, to: a}, {to: a}]}": (
         "policies[1]: 'a>a' is declared at policies[0] already; leave one of them out\n"
@@ -207,7 +232,7 @@ def chain(*actions: dict[str, Any]) -> Blueprint:
 
 def test_an_action_without_an_appliance_behind_it_is_refused_where_it_is_used() -> None:
     """F6."""
-    appliances = {"IDS-1": Appliance("IDS-1", "9.2.5.2")}
+    appliances = {"IDS-1": Appliance("IDS-1", "ids", (Instance("one", 1, "in", "out"),))}
     blueprint = chain(
         {"name": "fw", "kind": "firewall", "appliance": "FW-1"},
         {"name": "ids", "kind": "ids", "appliance": "IDS-1"},
@@ -226,6 +251,11 @@ def test_an_action_without_an_appliance_behind_it_is_refused_where_it_is_used() 
             "is registered or use accept or deny"
         ),
     ]
+    idle = {"IDS-1": Appliance("IDS-1", "ids", (Instance("one", 1, "in", "out", weight=0),))}
+    with pytest.raises(
+        BlueprintError, match="appliance 'IDS-1', of which no instance takes packets; give it one with a"
+    ):
+        check_infrastructure(chain({"name": "ids", "kind": "ids", "appliance": "IDS-1"}), idle, nobody)
     check_infrastructure(chain({"name": "ids", "kind": "ids", "appliance": "IDS-1"}), appliances, nobody)
 
 

@@ -13,7 +13,9 @@ from dove_ryu.model.documents import (
     document_of,
     entry_of,
     key_of,
+    label_key,
     network_key,
+    vlan_key,
     vni_key,
 )
 from dove_ryu.model.entities import (
@@ -23,11 +25,13 @@ from dove_ryu.model.entities import (
     Endpoint,
     Entity,
     Gateway,
+    Instance,
     Learned,
     Location,
     Policy,
     PolicyAction,
     PolicyDomain,
+    Segment,
     Service,
     VirtualNetwork,
 )
@@ -48,7 +52,10 @@ EXAMPLES: dict[str, Entity] = {
     "/dove/v1/dswitches/00000000000000d0": DSwitch(
         0xD0, "host1", ("192.0.2.1",), (Encapsulation.VXLAN, Encapsulation.GENEVE), "tcp:192.0.2.1:6640"
     ),
-    "/dove/v1/appliances/FW-1": Appliance("FW-1", "9.2.5.1"),
+    "/dove/v1/appliances/FW-1": Appliance(
+        "FW-1", "firewall", (Instance("one", 0xD0, "in", "out", 2, "02:00:00:00:0f:01"),), routed=True
+    ),
+    "/dove/v1/networks/web/segments/lb>app:2": Segment("web", "lb>app", 2, 0x800001, "FW-1", 7),
 }
 
 
@@ -70,6 +77,8 @@ def test_any_change_comes_back_from_its_key_and_document(change: Change) -> None
     [
         ALLOCATION_KEY,
         vni_key(5001),
+        label_key(0x800001),
+        vlan_key("FW-1", 7),
         "/dove/v1/networks",
         "/dove/v1/networks/web/colours/red",
         "/dove/v1/networks/web/policies/lb>app/x",
@@ -84,6 +93,7 @@ def test_other_keys_carry_no_entity(key: str) -> None:
 
 def test_keys_that_carry_no_entity() -> None:
     assert (ALLOCATION_KEY, vni_key(5001)) == ("/dove/v1/allocation", "/dove/v1/vnis/5001")
+    assert (label_key(0x800001), vlan_key("FW-1", 7)) == ("/dove/v1/labels/8388609", "/dove/v1/vlans/FW-1/7")
     assert network_key("web") == "/dove/v1/networks/web"
 
 

@@ -13,7 +13,7 @@ from dove_ryu.model.amendment import Numbers, amend
 from dove_ryu.model.blueprint import check_infrastructure, parse, render
 from dove_ryu.model.documents import change_of, document_of, key_of
 from dove_ryu.model.edits import with_object
-from dove_ryu.model.entities import Appliance, DSwitch, Entity, Location
+from dove_ryu.model.entities import Appliance, DSwitch, Entity, Instance, Location
 from dove_ryu.model.resolution import Outcome, PolicyRequest, resolve
 from dove_ryu.model.world import Change, NetworkTables, World
 
@@ -45,7 +45,12 @@ endpoints:
   - {name: WS3, domain: Application}
   - {name: DB1, domain: Database}
 """
-APPLIANCES = (Appliance("FW-1", "9.2.5.1"), Appliance("SSL", "9.2.5.4"), Appliance("Compression", "9.2.4.3"))
+APPLIANCES = tuple(
+    Appliance(name, "appliance", (Instance(ip, 5, "in", "out"),))
+    for name, ip in (("FW-1", "9.2.5.1"), ("SSL", "9.2.5.4"), ("Compression", "9.2.4.3"))
+)
+"""Each in one place, which is called by its address."""
+
 SERVERS = {"Ext.": 1, "LB": 2, "WS1": 3, "WS2": 2, "WS3": 4, "DB1": 4}
 """The last number of the physical IP address of who hosts each endpoint (figure 4)."""
 
@@ -87,13 +92,14 @@ def world() -> World:
     """Figure 4: the application of figure 1 on three servers and the edge."""
     blueprint = parse(yaml.safe_load(FIGURE_1))
     world = World()
-    check_infrastructure(blueprint, {appliance.name: appliance for appliance in APPLIANCES}, world.network_of_vni)
+    registered = {appliance.name: appliance for appliance in APPLIANCES}
+    check_infrastructure(blueprint, registered, world.network_of_vni)
     infrastructure: list[Entity] = [
         *APPLIANCES,
         *(DSwitch(number, encap_ips=(f"10.0.0.{number}",)) for number in range(1, 5)),
         *(Location("figure1", name, number, name) for name, number in SERVERS.items()),
     ]
-    for change in [*amend(None, blueprint, Numbers()), *map(Change.put, infrastructure)]:
+    for change in [*amend(None, blueprint, Numbers(), registered), *map(Change.put, infrastructure)]:
         world.apply(change)
     updated_often(world, "Load-Balancer>Application", 137)
     return world
@@ -160,7 +166,7 @@ class Tables:
     def place(self, name: str) -> str:
         action = self.tables.action(name)
         appliance = None if action is None else self.world.appliances.get(action.appliance or "")
-        return "N/A" if appliance is None else appliance.location
+        return "N/A" if appliance is None else appliance.instances[0].name
 
 
 def visible(rows: Rows, golden: str) -> str:
@@ -185,7 +191,7 @@ def test_a_request_of_the_load_balancer_is_resolved_as_section_4_2_2_says(world:
     assert reply.outcome is Outcome.ALLOWED
     assert reply.location is not None
     assert world.dswitches[reply.location.dpid].encap_ips == ("10.0.0.3",)
-    assert [world.appliances[action.appliance or ""].location for action in reply.path] == ["9.2.5.4"]
+    assert [world.appliances[action.appliance or ""].instances[0].name for action in reply.path] == ["9.2.5.4"]
     assert reply.policy is not None
     assert (reply.policy.tracking, reply.expiry) == (137, 200)
 
@@ -203,7 +209,7 @@ def test_any_other_address_is_external_and_the_default_policy_denies(world: Worl
 def test_the_next_update_of_the_policy_is_number_138(world: World) -> None:
     tables = world.tables["figure1"]
     document = with_object(render(tables), "policies", "Load-Balancer>Application", {"actions": ["SSL"], "ttl": 100})
-    (change,) = amend(tables, parse(document), Numbers({"next_number": 1000}))
+    (change,) = amend(tables, parse(document), Numbers({"next_number": 1000}), world.appliances)
     world.apply(change)
     policy = tables.policies["Load-Balancer>Application"]
     assert (policy.ttl, policy.tracking) == (100, 138)

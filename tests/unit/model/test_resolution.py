@@ -6,11 +6,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dove_ryu.model.addresses import is_mac
-from dove_ryu.model.entities import Endpoint, Entity, Learned, Location, Policy, PolicyAction
+from dove_ryu.model.entities import (
+    Appliance,
+    Endpoint,
+    Entity,
+    Instance,
+    Learned,
+    Location,
+    Policy,
+    PolicyAction,
+    Segment,
+)
 from dove_ryu.model.resolution import Outcome, PolicyReply, PolicyRequest, resolve
 from dove_ryu.model.world import Change, NetworkTables
 
-from .worlds import DOMAINS, IPS, MACS, contents_of, world_of
+from .worlds import DOMAINS, IPS, MACS, appliances, contents_of, world_of
 
 destinations = st.sampled_from((*MACS, *IPS, "10.0.0.77", "172.16.0.1", "fd00::77"))
 requests = st.builds(PolicyRequest, st.sampled_from(DOMAINS), destinations)
@@ -62,13 +72,31 @@ def by_the_report(content, source: str, address: str):
     steps = [known.get(name, ("deny", None)) for name in policy.actions] if policy else [("deny", None)]
     if "deny" in [kind for kind, _ in steps]:
         return Outcome.DENIED, endpoint, policy, location, ()
+    if not backed(content, policy):
+        return Outcome.DENIED, endpoint, policy, location, ()
     if location is None:
         return Outcome.UNLOCATED, endpoint, policy, None, ()
     return Outcome.ALLOWED, endpoint, policy, location, tuple(action for kind, action in steps if kind != "accept")
 
 
-@given(contents_of("blue"), requests)
-def test_every_reply_is_what_the_report_says(content, request) -> None:
+def backed(content, policy) -> bool:
+    """Whether each action that needs an appliance has one behind it, on a segment that is told there from others."""
+    declared = {each.name: each for each in content if isinstance(each, PolicyAction)}
+    appliances = {each.name: each for each in content if isinstance(each, Appliance)}
+    segments = {(each.policy, each.hop): each for each in content if isinstance(each, Segment)}
+    led = [declared[name] for name in policy.actions if name in declared and declared[name].kind == "firewall"]
+    for hop, action in enumerate(led, 1):
+        appliance, segment = appliances.get(action.appliance or ""), segments.get((policy.name, hop))
+        if appliance is None or segment is None or segment.appliance != appliance.name:
+            return False
+        if (appliance.sharing.value == "vlan") != (segment.vlan > 0) or not any(i.weight for i in appliance.instances):
+            return False
+    return True
+
+
+@given(contents_of("blue"), st.lists(appliances, max_size=3), requests)
+def test_every_reply_is_what_the_report_says(content, infrastructure, request) -> None:
+    content = [*content, *infrastructure]
     tables = world_of([Change.put(entry) for entry in content]).tables.get("blue") or NetworkTables("blue")
     reply = resolve(tables, request)
     outcome, endpoint, policy, location, path = by_the_report(content, request.source_domain, request.destination)
@@ -83,6 +111,8 @@ def web() -> NetworkTables:
     """Two endpoints in two domains, one of them nowhere."""
     content: list[Entity] = [
         PolicyAction("web", "fw", 1, "firewall", "FW-1"),
+        Appliance("FW-1", "firewall", (Instance("one", 0xD1, "in", "out"),)),
+        Segment("web", "lb>app", 1, 0x800000, "FW-1", 1),
         Policy("web", "lb", "app", 2, ("fw", "accept"), ttl=200, tracking=137),
         Policy("web", "app", "app", 3, ("lost",)),
         Policy("web", "db", "app", 4, ("deny",)),

@@ -64,7 +64,14 @@ def test_facts_tell_every_change_once(history) -> None:
     held: list[Entity] = [*world.dswitches.values(), *world.appliances.values()]
     for tables in world.tables.values():
         held += [] if tables.network is None else [tables.network]
-        for table in (tables.domains, tables.actions, tables.policies, tables.endpoints, tables.locations):
+        for table in (
+            tables.domains,
+            tables.actions,
+            tables.policies,
+            tables.segments,
+            tables.endpoints,
+            tables.locations,
+        ):
             held += table.values()
     assert {entity for entity in shadow.values() if entity is not None} == set(held)
 
@@ -81,7 +88,7 @@ def test_a_fact_knows_its_network() -> None:
     assert Fact(None, network).network == "web"
     assert Fact(PolicyDomain("web", "app", 2), None).network == "web"
     assert Fact(None, DSwitch(1)).network is None
-    assert Fact(Appliance("FW-1", "9.2.5.1"), None).network is None
+    assert Fact(Appliance("FW-1", "firewall"), None).network is None
 
 
 def test_a_change_carries_what_it_says() -> None:

@@ -18,12 +18,15 @@ from dove_ryu.model.entities import (
     Endpoint,
     Entity,
     Gateway,
+    Instance,
     Learned,
     Location,
     Policy,
     PolicyAction,
     PolicyDomain,
+    Segment,
     Service,
+    Sharing,
     Verdict,
     VirtualNetwork,
 )
@@ -43,6 +46,7 @@ Numbered = VirtualNetwork | PolicyDomain | PolicyAction | Policy | Endpoint
 """What a blueprint says."""
 
 numbers = st.integers(1, 1 << 20)
+weights = st.integers(0, 2)
 macs = st.lists(st.sampled_from(MACS), max_size=2, unique=True).map(tuple)
 ips = st.lists(st.sampled_from(IPS + PREFIXES), max_size=3, unique=True).map(tuple)
 single_ips = st.lists(st.sampled_from(IPS), max_size=2, unique=True).map(tuple)
@@ -84,6 +88,12 @@ def policies_of(network: str, source: str | None, destination: str | None) -> st
     return st.builds(Policy, *map(st.just, known), sequences, st.integers(0, 9), st.integers(1, 9))
 
 
+def segments_of(network: str, source: str, destination: str) -> st.SearchStrategy[Entity]:
+    policy, labels = st.just(f"{source}>{destination}"), st.integers(0x800000, 0x800009)
+    vlans = st.integers(0, 1)
+    return st.builds(Segment, st.just(network), policy, st.integers(1, 2), labels, st.sampled_from("XY"), vlans)
+
+
 def endpoints_of(network: str, name: str) -> st.SearchStrategy[Entity]:
     known = (network, name, number_of(network, "endpoint", name))
     return st.builds(Endpoint, *map(st.just, known), st.sampled_from(DOMAINS), macs, ips, st.booleans())
@@ -109,6 +119,7 @@ def parts_of(network: str) -> list[list[st.SearchStrategy[Entity]]]:
         [domains_of(network, name) for name in DOMAINS],
         [actions_of(network, name) for name in ACTIONS],
         [policies_of(network, source, destination) for source, destination in pairs],
+        [segments_of(network, *pair) for pair in (("web", "app"), ("app", "db"))],
         [endpoints_of(network, name) for name in ENDPOINTS],
         [locations_of(network, name) for name in ENDPOINTS],
         [learned_of(network, name) for name in ENDPOINTS],
@@ -136,7 +147,14 @@ dswitches = st.builds(
     st.lists(st.sampled_from(Encapsulation), unique=True).map(tuple),
     st.none() | st.just("tcp:192.0.2.1:6640"),
 )
-appliances = st.builds(Appliance, st.sampled_from(("X", "Y")), st.sampled_from(("9.2.5.1", "9.2.5.4")))
+instances = st.builds(Instance, st.sampled_from("ab"), st.sampled_from(DPIDS), st.just("in"), st.just("out"), weights)
+appliances = st.builds(
+    Appliance,
+    st.sampled_from(("X", "Y")),
+    st.just("firewall"),
+    st.lists(instances, max_size=2).map(tuple),
+    st.sampled_from(Sharing),
+)
 entities = st.one_of(*map(entities_of, NETWORKS), dswitches, appliances)
 changes = st.builds(lambda entity, there: (Change.put if there else Change.gone)(entity), entities, st.booleans())
 
@@ -156,6 +174,7 @@ def dump(world: World) -> str:
     lines += [
         f"hosted at {dpid:x}: {[(at.name, sorted(at.hosted[dpid])) for at in world.hosted(dpid)]}" for dpid in DPIDS
     ]
+    lines.append(f"chained {[tables.name for tables in world.chained()]}")
     for vni in VNIS:
         holder = world.network_of_vni(vni)
         lines.append(f"vni {vni}: {None if holder is None else holder.name}")
@@ -171,6 +190,7 @@ def _dump_tables(tables: NetworkTables) -> list[str]:
         tables.domains,
         tables.actions,
         tables.policies,
+        tables.segments,
         tables.endpoints,
         tables.declared,
         tables.learned,

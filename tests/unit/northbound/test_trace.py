@@ -146,3 +146,36 @@ def no_way(client: Client, source: str, destination: str) -> str:
 def test_a_question_that_lacks_something(shop: Client) -> None:
     assert "'destination' is missing" in shop.refused(400, "GET", "/v1/trace?network=shop&source=web1")["detail"]
     assert "did you mean 'source'" in shop.refused(400, "GET", "/v1/trace?network=shop&sorce=web1")["detail"]
+
+
+def test_a_chain_is_told_hop_by_hop(deployed: Client, service: Service) -> None:
+    """F16: through an appliance at another dSwitch, then one at the same, then back."""
+    for name, port, sharing in (("FW", "fw", "vlan"), ("SSL", "ssl", "dedicated")):
+        instance = {"name": "one", "dswitch": "2", "ingress": port}
+        deployed.put(f"/v1/appliances/{name}", {"kind": "x", "sharing": sharing, "instances": [instance]})
+        deployed.put(f"{SHOP}/actions/{name}", {"kind": "x", "appliance": name})
+    deployed.put(f"{SHOP}/policies/lb>app", {"actions": ["FW", "SSL"]})
+    answer = trace(deployed, "lb1", "web1")
+    assert (answer["delivered"], answer["path"]) == (False, [])
+    assert answer["reason"].endswith("; but dSwitch 0000000000000002 has no port fw now")
+    service.ask(lambda dps: dps.show_ports(2, {"tap0": 1, "fw": 2, "ssl": 3}))
+    answer = trace(deployed, "lb1", "web1")
+    firewall = {
+        "action": "FW",
+        "appliance": "FW",
+        "instance": "one",
+        "dswitch": "0000000000000002",
+        "ingress": "fw",
+        "egress": "fw",
+        "label": "0x800000",
+        "vlan": 1,
+        "tunnel": {"type": "vxlan", "remote_ip": "192.0.2.2", "label": "0x800000"},
+    }
+    assert answer["path"] == [
+        firewall,
+        {**firewall, "action": "SSL", "appliance": "SSL", "ingress": "ssl", "egress": "ssl"}
+        | {"label": "0x800001", "vlan": None, "tunnel": None},
+    ]
+    assert (answer["delivery"], answer["tunnel"]["remote_ip"]) == ("tunnel", "192.0.2.1")
+    deployed.put("/v1/dswitches/2", {})
+    assert "have no tunnel protocol" in trace(deployed, "lb1", "web1")["reason"]

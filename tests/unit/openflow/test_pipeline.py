@@ -102,8 +102,8 @@ def test_every_table_says_what_becomes_of_a_miss() -> None:
         "cookie=0xd000000004000000, table=4, priority=0 actions=drop",
         "cookie=0xd000000005000000, table=5, priority=0 actions=goto_table:6",
         "cookie=0xd000000006000000, table=6, priority=0 actions=goto_table:7",
-        "cookie=0xd000000007000000, table=7, priority=0 actions=goto_table:8",
-        "cookie=0xd000000008000000, table=8, priority=0 actions=resubmit(,17),CONTROLLER:65535",
+        "cookie=0xd000000007000000, table=7, priority=0 actions=goto_table:9",
+        "cookie=0xd000000008000000, table=8, priority=0 actions=drop",
     ]
     assert text(flows[-2:]).splitlines() == [
         "cookie=0xd000000010000000, table=16, priority=0 actions=controller(meter_id=1)",

@@ -35,6 +35,8 @@ from dove_ryu.openflow.flow import (
     OutputTo,
     PacketIn,
     PacketOut,
+    PopVlan,
+    PushVlan,
     Resubmit,
     SetField,
     Term,
@@ -136,6 +138,10 @@ def action_of(action: Action) -> tuple[object, ...]:
             return "output to", name_of(field), field.width - 1
         case ToController():
             return "output", 0xFFFFFFFD, 0xFFFF
+        case PushVlan():
+            return "push", 0x8100
+        case PopVlan():
+            return ("pop",)
         case DecrementTtl():
             return ("decrement",)
         case Resubmit(table):
@@ -159,6 +165,10 @@ def heard(action: Any) -> tuple[object, ...]:
             return "output", port, most
         case parser.NXActionOutputReg(src=name, ofs_nbits=span):
             return "output to", name, span
+        case parser.OFPActionPushVlan(ethertype=kind):
+            return "push", kind
+        case parser.OFPActionPopVlan():
+            return ("pop",)
         case parser.OFPActionDecNwTtl():
             return ("decrement",)
         case parser.NXActionResubmitTable(in_port=port, table_id=table):
@@ -459,6 +469,8 @@ def test_a_term_and_an_action_of_every_kind_come_back() -> None:
         OutputTo(oxm.REGISTERS[5]),
         ToController(),
         ToController(3),
+        PushVlan(),
+        PopVlan(),
         DecrementTtl(),
         Resubmit(3),
         Goto(4),

@@ -1,0 +1,200 @@
+"""The provider's appliances: what actions map to, and where its instances are (F6, F16, F17).
+
+They are of no network.  What a network's author sees of them is a name; which of an appliance's VLANs is whose segment
+is shown here, so that whoever administers the appliance can partition it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+
+from dove_ryu.dps import Dps
+from dove_ryu.model.addresses import canonical_mac
+from dove_ryu.model.blueprint import BlueprintError
+from dove_ryu.model.chains import serving
+from dove_ryu.model.documents import Document, document_of, key_of
+from dove_ryu.model.entities import Appliance, Instance, Place, Segment, Sharing, dpid_text
+from dove_ryu.model.reading import Part, Problem, suggestion
+from dove_ryu.northbound.drafts import version_of
+from dove_ryu.northbound.interface import Service, await_revision, settle
+from dove_ryu.northbound.placement import PORT_NAME, dpid_of, places_at, ports_of
+from dove_ryu.northbound.problems import Refusal
+from dove_ryu.northbound.versions import Precondition
+from dove_ryu.northbound.views import Shown, Versioned
+from dove_ryu.store import ABSENT
+
+HEAVIEST = 100
+
+
+class Appliances:
+    """Registers appliances, and shows them."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._store = service.store
+
+    def all(self) -> list[Versioned]:
+        """Every appliance, by name."""
+        items = self._store.list(_key("")).items
+        await_revision(self._service, max((item.version for item in items), default=0))
+        names = {item.key.rpartition("/")[2]: item.version for item in items}
+        shown = self._service.ask(lambda dps: {name: _shown(dps, name) for name in names})
+        return [(version, each) for name, version in names.items() if (each := shown[name]) is not None]
+
+    def one(self, name: str) -> Versioned:
+        """One appliance.
+
+        :raises Refusal: where there is none of that name.
+        """
+        item = self._store.get(_key(name))
+        await_revision(self._service, version_of(item))
+        shown = None if item is None else self._service.ask(partial(_shown, name=name))
+        if shown is None:
+            known = self._service.ask(lambda dps: list(dps.world.appliances))
+            raise Refusal(404, f"no appliance '{name}' is registered{suggestion(name, known)}")
+        return version_of(item), shown
+
+    def put(self, name: str, value: object, precondition: Precondition) -> bool:
+        """Register an appliance; whether it is new.
+
+        :raises BlueprintError: for what cannot be.
+        :raises Refusal: where one of its ports is somebody else's, or segments would have to be shared otherwise.
+        """
+        wanted = read(name, value)
+
+        def attempt() -> tuple[int, bool]:
+            item = self._store.get(_key(name))
+            version = version_of(item)
+            precondition.check(f"appliance '{name}'", version)
+            obstacle = self._service.ask(partial(_obstacle, wanted=wanted))
+            if obstacle:
+                raise Refusal(409, obstacle)
+            document = document_of(wanted)
+            if item is not None and item.document == document:
+                return version, False
+            return self._store.commit({_key(name): document}, expect={_key(name): version}), version == ABSENT
+
+        return settle(self._service, attempt)
+
+    def delete(self, name: str, precondition: Precondition) -> None:
+        """Forget an appliance; the policies that lead through it deny from now on."""
+        key = _key(name)
+
+        def attempt() -> tuple[int, None]:
+            version, _ = self.one(name)
+            precondition.check(f"appliance '{name}'", version)
+            return self._store.commit(deletes=[key], expect={key: version}), None
+
+        settle(self._service, attempt)
+
+
+def read(name: str, value: object) -> Appliance:
+    """The appliance that a document says.
+
+    :raises BlueprintError: with every problem in it.
+    """
+    problems: list[Problem] = []
+    Part(name, "name", problems).name()
+    fields = Part(value, "", problems).fields("name", "kind", "sharing", "routed", "instances", "segments", "etag")
+    if fields is None:
+        raise BlueprintError(*problems)
+    if fields["name"] and fields["name"].value != name:
+        fields["name"].complain(f"is not '{name}', which is put here; leave it out")
+    kind = fields["kind"].name()
+    sharing = Sharing(fields["sharing"].choice([each.value for each in Sharing], Sharing.VLAN.value))
+    routed = fields["routed"].flag(default=False)
+    instances = tuple(filter(None, (_instance(part, routed) for part in fields["instances"].items())))
+    names = [instance.name for instance in instances]
+    for position, each in enumerate(names):
+        if each in names[:position]:
+            fields["instances"].complain(f"'{each}' is there twice; leave one of them out")
+    if problems:
+        raise BlueprintError(*problems)
+    return Appliance(name, kind, instances, sharing, routed)
+
+
+def _instance(part: Part, routed: bool) -> Instance | None:
+    fields = part.fields("name", "dswitch", "ingress", "egress", "weight", "mac")
+    if fields is None:
+        return None
+    dpid = dpid_of(fields["dswitch"].value)
+    if dpid is None:
+        fields["dswitch"].complain("must be a datapath id: up to 16 hexadecimal digits in quotes, not all zero")
+    ingress = _port(fields["ingress"])
+    egress = _port(fields["egress"]) if fields["egress"] else ingress
+    mac = fields["mac"].address(canonical_mac) if routed or fields["mac"] else ""
+    if mac and not routed:
+        fields["mac"].complain(
+            "a transparent appliance takes packets at any address; leave it out or say 'routed: true'"
+        )
+    weight = fields["weight"].number(0, HEAVIEST, 1)
+    return Instance(fields["name"].name(), dpid or 0, ingress, egress, weight, mac)
+
+
+def _port(part: Part) -> str:
+    port = part.text(default="")
+    if not PORT_NAME.fullmatch(port):
+        part.complain("must be the name of a port, without spaces and '/'")
+    return port
+
+
+def _obstacle(dps: Dps, wanted: Appliance) -> str:
+    """Why an appliance cannot be registered so; empty where it can."""
+    registered = dps.world.appliances.get(wanted.name)
+    segment = next(segments_of(dps, wanted.name), None)
+    if registered is not None and segment is not None and registered.sharing is not wanted.sharing:
+        policy = f"policy '{segment.policy}' of network '{segment.network}'"
+        return f"it is in use by {policy}, so its sharing cannot change; register another one and change over to that"
+    taken: dict[Place, str] = {}
+    for name, appliance in dps.world.appliances.items():
+        for place in ports_of(appliance) if name != wanted.name else ():
+            taken[place] = f"appliance '{name}'"
+    for place in ports_of(wanted):
+        for other in places_at(dps, place.dpid):
+            if other.port_at(place.dpid) == place.port:
+                taken[place] = f"endpoint '{other.network}/{other.endpoint}'"
+        if place in taken:
+            return f"port {place.port} of dSwitch {dpid_text(place.dpid)} is where {taken[place]} is; use another one"
+        taken[place] = "another instance of it"
+    return ""
+
+
+def segments_of(dps: Dps, name: str) -> Iterator[Segment]:
+    """The segments that lead to an appliance, by network, policy and hop."""
+    for tables in dps.world.chained():
+        for _, segment in sorted(tables.segments.items()):
+            if segment.appliance == name:
+                yield segment
+
+
+def _shown(dps: Dps, name: str) -> Shown | None:
+    appliance = dps.world.appliances.get(name)
+    if appliance is None:
+        return None
+    document = document_of(appliance)
+    document["instances"] = list(map(_instance_shown, document["instances"]))
+    return {"name": name, **document, "segments": [_segment_shown(appliance, each) for each in segments_of(dps, name)]}
+
+
+def _instance_shown(document: Mapping[str, object]) -> Document:
+    """An instance in the words in which it is put."""
+    shown = {("dswitch" if field == "dpid" else field): value for field, value in document.items()}
+    return {**shown, "mac": shown["mac"] or None}
+
+
+def _segment_shown(appliance: Appliance, segment: Segment) -> Shown:
+    """Whose segment, and how its packets are known at the appliance and on the tunnels."""
+    instance = serving(appliance, segment.network, segment.policy)
+    return {
+        "vlan": segment.vlan or None,
+        "network": segment.network,
+        "policy": segment.policy,
+        "hop": segment.hop,
+        "label": f"{segment.label:#x}",
+        "instance": None if instance is None else instance.name,
+    }
+
+
+def _key(name: str) -> str:
+    return key_of(Appliance(name, ""))
