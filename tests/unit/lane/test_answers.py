@@ -10,13 +10,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dove_ryu import lane_tables
-from dove_ryu.model.entities import Location, Place, Policy
+from dove_ryu.model.entities import (
+    DSwitch,
+    Encapsulation,
+    Endpoint,
+    Location,
+    Place,
+    Policy,
+    PolicyDomain,
+    VirtualNetwork,
+)
 from dove_ryu.openflow import oxm
 from dove_ryu.openflow.fields import BY_ADDRESS, SOURCE_DOMAIN
 from dove_ryu.openflow.pipeline import LOCATION, NEIGHBOUR, POLICY
 from dove_ryu.southbound import codec
 from tests.unit.dps.scenario import patient
 from tests.unit.dps.states import (
+    ALL_PORTS,
     DOMAINS,
     DPIDS,
     GATEWAY,
@@ -160,6 +170,42 @@ def test_one_question_fills_in_the_whole_network(form: ModuleType, network: str,
     red, blue = asked[0], asked[-1]
     office.teach_all(1, [red, blue])
     assert all(office.ask(1, asked))
+
+
+ELSEWHERE = {
+    "ports": (("ports", "1"), tuple((name, place) for place, name in enumerate(ALL_PORTS, 40))),
+    "a tunnel port": (("ports", "1"), tuple((name, place) for place, name in enumerate(ALL_PORTS[:-2], 1))),
+    "another's underlay": (("dswitch", "3"), DSwitch(3, "s3", ("10.9.9.9",), tuple(Encapsulation))),
+    "its own underlay": (("dswitch", "1"), DSwitch(1, "s1", ("fd09::1",), tuple(Encapsulation))),
+    "a location": (("location", "n1", "e4"), Location("n1", "e4", 2, "p4", 2)),
+    "a port": (("location", "n1", "e1"), Location("n1", "e1", 1, "p5", 2)),
+    "no location": (("location", "n2", "e4"), None),
+    "a policy": (("policy", "n1", "red", "blue"), Policy("n1", "red", "blue", 999, ("deny",), 60, 2)),
+    "a default": (("default", "n2"), Policy("n2", None, None, 998, ("accept",), 60, 2)),
+    "no policy": (("policy", "n2", "red", "blue"), None),
+    "an endpoint": (("endpoint", "n1", "e4"), Endpoint("n1", "e4", 997, "red", (MACS[3],), (IPV4[3],))),
+    "no endpoint": (("endpoint", "n2", "e2"), None),
+    "a domain": (("domain", "n1", "blue"), PolicyDomain("n1", "blue", 996)),
+    "a VNI": (("network", "n2"), VirtualNetwork("n2", 1, 7, Service.L3, (GATEWAY,))),
+    "no network": (("network", "n2"), None),
+}
+"""One change of the usual state for each kind of fact that an answer depends on."""
+
+
+@pytest.mark.parametrize(("slot", "held"), ELSEWHERE.values(), ids=ELSEWHERE.keys())
+def test_no_change_leaves_a_stale_answer(form: ModuleType, slot: Slot, held: Content) -> None:
+    """Somebody must get another answer than before, and nobody gets the one of before; once taught, all is known."""
+    office = Office(usual(), form)
+    asked = everybody()
+    for dpid, message in asked:
+        office.teach_all(dpid, [message])
+    before = [office.plain(dpid, message) for dpid, message in asked]
+    office.put(slot, held)
+    assert before != [office.plain(dpid, message) for dpid, message in asked]
+    for dpid, message in asked:
+        office.ask(dpid, [message])
+        office.teach_all(dpid, [message])
+        assert office.ask(dpid, [message])[0] is office.must_know(dpid, message)
 
 
 @patient
