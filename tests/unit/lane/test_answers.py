@@ -18,6 +18,7 @@ from dove_ryu.model.entities import (
     Place,
     Policy,
     PolicyDomain,
+    Service,
     VirtualNetwork,
 )
 from dove_ryu.openflow import oxm
