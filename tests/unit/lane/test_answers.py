@@ -209,6 +209,19 @@ def test_no_change_leaves_a_stale_answer(form: ModuleType, slot: Slot, held: Con
         assert office.ask(dpid, [message])[0] is office.must_know(dpid, message)
 
 
+def test_an_address_that_falls_to_a_prefix_is_no_longer_known(form: ModuleType) -> None:
+    """Whose prefix it is may move without a word about the address."""
+    office = Office(usual(), form)
+    asked = to_everybody("n2", by_address=True)
+    office.teach_all(1, asked)
+    wide = Endpoint("n2", "e3", number(("endpoint", "n2", "e3"), 0), "red", (MACS[2],), ("10.0.0.0/24", IPV4[2]))
+    office.put(("endpoint", "n2", "e3"), wide)
+    office.put(("endpoint", "n2", "e4"), None)
+    office.ask(1, asked)
+    office.put(("location", "n2", "e3"), Location("n2", "e3", 3, "q3", 2))
+    office.ask(1, asked)
+
+
 @patient
 @given(changes, batches)
 def test_answers_are_those_of_the_plain_way(

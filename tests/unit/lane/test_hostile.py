@@ -195,6 +195,14 @@ def test_frames_of_any_size(office: Office) -> None:
         assert known is (34 <= size <= 0xFFFF - 24 - 16 * 4), size
 
 
+@pytest.mark.parametrize("ip", [IPV4[3], IPV6[3]])
+def test_an_address_that_the_next_message_would_complete(office: Office, ip: str) -> None:
+    """It ends with a 4, and so begins an OpenFlow 1.3 message; but what a frame lacks is not in the next one."""
+    short = frame(GATEWAY.mac, ip, b"")[:-1]
+    assert frame(GATEWAY.mac, ip, b"")[-1] == WHOLE["mac"][0]
+    assert office.ask(DPID, [request(5, RED, short, by_address=True), WHOLE["mac"]]) == [False, True]
+
+
 def test_a_vlan_tag(office: Office) -> None:
     """By its MAC address a packet is known whatever follows; by its IP address it is not, for the plain way either."""
     for by_address, packet in ((False, frame(MACS[3])), (True, FRAME), (True, frame(GATEWAY.mac, IPV6[3]))):
