@@ -6,6 +6,7 @@ What an operator or a hypervisor does is done here with ovs-vsctl. What the DPS 
 
 import pytest
 
+from dove_ryu.openflow.pipeline import POLICY
 from dove_ryu.southbound.ovsdb import BoundInterface, HostState, HostView
 
 from .ovs import PrivateOvs
@@ -36,7 +37,7 @@ def test_the_tables_bear_their_names(ovs: PrivateOvs) -> None:
     with Host(ovs.unix) as host:
         host.until_state(HostState.CONNECTED)
         ovs.vsctl("add", "Bridge", "br-dove", "protocols", "OpenFlow15")
-        ovs.add_flows("br-dove", "table=9 actions=drop")
+        ovs.add_flows("br-dove", f"table={POLICY.number} actions=drop")
         assert "table=POLICY" in ovs.ofctl("--names", "dump-flows", "br-dove")
 
 
