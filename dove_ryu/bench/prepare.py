@@ -8,6 +8,7 @@ A directory that was prepared in the same way is left as it is.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import shutil
 import sys
@@ -16,6 +17,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from random import Random
 
+import dove_ryu
 from dove_ryu.bench.requests import learning_requests, plain_requests, policy_requests, write_dswitch
 from dove_ryu.bench.world import Plan, write_world
 from dove_ryu.dps import Dps
@@ -27,6 +29,8 @@ FORM = 3
 
 PLAIN = 5_000
 """Requests of one dSwitch that suffice for controllers a hundred times slower."""
+
+_LAYERS = ("model", "openflow", "features", "southbound")
 
 Report = Callable[[str, float], object]
 """Is told what is being done, and how much of it is done, from 0 to 1."""
@@ -53,7 +57,7 @@ class Workload:
 def prepare(workload: Workload, directory: Path, report: Report) -> None:
     """Make all that *workload* needs in *directory*, or see that it is there."""
     manifest = directory / "workload.json"
-    wanted = {"form": FORM, **json.loads(json.dumps(asdict(workload)))}
+    wanted = {"form": FORM, "answers": _answers_of(), **json.loads(json.dumps(asdict(workload)))}
     if manifest.exists() and json.loads(manifest.read_text()) == wanted:
         report("prepared before", 1)
         return
@@ -63,6 +67,13 @@ def prepare(workload: Workload, directory: Path, report: Report) -> None:
     dps = load_dps(store_url(directory), report)
     _write_dswitches(workload, dps, directory, report)
     manifest.write_text(json.dumps(wanted, indent=2) + "\n")
+
+
+def _answers_of() -> str:
+    """What tells one state of the program from another, as far as it decides what is asked and answered."""
+    package = Path(dove_ryu.__file__).parent
+    sources = [package / "dps.py", *(path for layer in _LAYERS for path in sorted((package / layer).glob("*.py")))]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
 
 
 def store_url(directory: Path) -> str:
