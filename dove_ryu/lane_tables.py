@@ -81,6 +81,7 @@ class LaneTables:
     def close(self, dpid: int) -> None:
         """A dSwitch is no longer connected; it has to be counted before."""
         closed = self._desks.pop(dpid, None)
+        self._explored = {each for each in self._explored if each[0] != dpid}
         self._unfilled = deque(entry for entry in self._unfilled if entry[0] is not closed)
         self._counted.pop(dpid, None)
 
