@@ -24,16 +24,18 @@ from dove_ryu.features.migration import Migration
 from dove_ryu.features.multicast import Multicast
 from dove_ryu.features.neighbour import Neighbour
 from dove_ryu.features.policy import PolicyCache
+from dove_ryu.features.qos import QualityOfService
 from dove_ryu.features.router import Router
 from dove_ryu.features.source_guard import SourceGuard
 from dove_ryu.features.unicast import Unicast
 from dove_ryu.model.entities import DSwitch, Endpoint, Service
+from dove_ryu.model.meter_numbers import MeterNumbers, Whose
 from dove_ryu.model.resolution import Outcome, PolicyRequest, resolve
 from dove_ryu.model.world import Change, Fact, NetworkTables, World
 from dove_ryu.openflow import oxm, packet
-from dove_ryu.openflow.fields import BY_ADDRESS, SOURCE_DOMAIN, VNI, Cookie, Kind
-from dove_ryu.openflow.flow import End, Flow, FlowChange, FlowEnd, FlowKey, PacketIn
-from dove_ryu.openflow.pipeline import DELIVER, LOCATION, NEIGHBOUR, POLICY
+from dove_ryu.openflow.fields import BY_ADDRESS, SOURCE_DOMAIN, SOURCE_ENDPOINT, VNI, Cookie, Kind
+from dove_ryu.openflow.flow import End, Flow, FlowChange, FlowEnd, FlowKey, Metered, PacketIn
+from dove_ryu.openflow.pipeline import DELIVER, FIRST_RATE_METER, LOCATION, NEIGHBOUR, POLICY
 from dove_ryu.standing import WHOLE_DSWITCH, Parts, StandingFlows
 
 FEATURES: tuple[Feature, ...] = (
@@ -45,9 +47,13 @@ FEATURES: tuple[Feature, ...] = (
     Router(),
     Unicast(),
     PolicyCache(),
+    QualityOfService(),
     Chaining(),
     Migration(),
 )
+
+MANY_METERS = 1 << 18
+"""As many as the userspace datapath has."""
 
 
 class Refused(enum.Enum):
@@ -108,17 +114,18 @@ class Dps:
         return self._standing.compute(dpid)
 
     def connect(
-        self, dpid: int, ports: Mapping[str, int], installed: Iterable[Flow], metered: bool = True
+        self, dpid: int, ports: Mapping[str, int], installed: Iterable[Flow], most_meters: int = MANY_METERS
     ) -> list[FlowChange]:
         """A dSwitch is there with *ports* and holds *installed* flows of ours: what makes it right (X1).
 
         What it has cached stays where it is still true, is replaced where it is not, and goes where nothing is.
 
-        :param metered: whether it can have meters.
+        :param most_meters: how many it can have.
         """
         self.world.ports[dpid] = dict(ports)
-        (self.world.unmetered.discard if metered else self.world.unmetered.add)(dpid)
+        (self.world.unmetered.discard if most_meters else self.world.unmetered.add)(dpid)
         held = list(installed)
+        self.world.rate_meters[dpid] = _meters_of(held, most_meters)
         self._tombstones[dpid] = {}
         self._note_tombstones(dpid, held)
         return self._standing.begin(dpid, held, self._current(dpid, held))
@@ -184,7 +191,9 @@ class Dps:
             self._note_tombstones(dpid, tombstones)
         for dpid in readdressed:
             self._forget_departed(work, dpid)  # whoever sends there may do so by an address that it had
-        return work.effects()
+        effects = work.effects()
+        self._collect_meters()
+        return effects
 
     def packet_in(self, dpid: int, packet_in: PacketIn) -> Answer:
         """The answer to a packet that came up from a dSwitch."""
@@ -288,8 +297,35 @@ class Dps:
         request = Request(self.world, dpid, tables, packet_in, number, destination, reply)
         return tuple(flow for feature in self._features for flow in feature.cache(request)), reply.outcome
 
+    def _collect_meters(self) -> None:
+        """Take back the numbers of meters that are no longer needed, where many are out."""
+        for dpid in self.connected:
+            numbers = self.world.meter_numbers(dpid)
+            if numbers.overgrown:
+                numbers.retain(set(_rate_meters(self.standing_flows(dpid)).values()))
+
     def _consequences(self, parts: Parts | None = None) -> Consequences:
         return Consequences(self.world, self._features, self._standing, parts or {})
+
+
+def _meters_of(held: Iterable[Flow], most: int) -> MeterNumbers:
+    """Which meter is whose at a dSwitch that holds some flows: as it was, also after a restart of the DPS."""
+    numbers = MeterNumbers(max(0, most - FIRST_RATE_METER))
+    for whose, number in _rate_meters(held).items():
+        numbers.adopt(whose, number)
+    return numbers
+
+
+def _rate_meters(flows: Iterable[Flow]) -> dict[Whose, int]:
+    """The meters for policies' rates that some flows name."""
+    named = {}
+    for flow in flows:
+        cookie = Cookie.parse(flow.cookie)
+        for action in flow.actions if cookie is not None and cookie.kind is Kind.RATE else ():
+            if cookie is not None and isinstance(action, Metered):
+                sender = flow.match.value(SOURCE_ENDPOINT) or 0
+                named[cookie.number, cookie.tracking, sender] = action.meter - FIRST_RATE_METER
+    return named
 
 
 def _delivery(tables: NetworkTables, packet_in: PacketIn) -> tuple[str | None, Endpoint | None]:

@@ -8,11 +8,13 @@ from dove_ryu.features import IDLE_TIMEOUT, Feature, Request
 from dove_ryu.model.chains import chain
 from dove_ryu.model.entities import Policy, PolicyAction, PolicyDomain, Verdict
 from dove_ryu.model.resolution import judge
+from dove_ryu.model.treatment import treatment
 from dove_ryu.model.world import Fact, NetworkTables, World
 from dove_ryu.openflow.fields import (
     CACHED_COOKIE,
     CACHED_MASK,
     DESTINATION_DOMAIN,
+    DSCP,
     OBJECT_MASK,
     SEGMENT_LABEL,
     SOURCE_DOMAIN,
@@ -20,8 +22,8 @@ from dove_ryu.openflow.fields import (
     Cookie,
     Kind,
 )
-from dove_ryu.openflow.flow import Action, Flow, FlowDelete, Terms, match, put
-from dove_ryu.openflow.pipeline import CHAIN, OUTPUT, POLICY, goto
+from dove_ryu.openflow.flow import Action, Flow, FlowDelete, Resubmit, Terms, match, put
+from dove_ryu.openflow.pipeline import CHAIN, MARK, OUTPUT, POLICY, RATE, goto
 
 
 class PolicyCache(Feature):
@@ -91,9 +93,21 @@ def entry(tables: NetworkTables, source: PolicyDomain, destination: PolicyDomain
         actions = []
     elif hops:
         actions = [put(SEGMENT_LABEL, hops[0].segment.label), goto(CHAIN)]
+    if actions:
+        actions = [*_treated(tables, policy), *actions]
     number, tracking, ttl = (NO_POLICY, 0, 0) if policy is None else (policy.number, policy.tracking, policy.ttl)
     cookie = Cookie(Kind.POLICY, number, tracking)
     return governing(tables.network.vni, source.number, destination.number, cookie, actions, ttl)
+
+
+def _treated(tables: NetworkTables, policy: Policy | None) -> Iterator[Action]:
+    """What is done to packets that pass: those that are too many first, for they go no further."""
+    wanted = treatment(tables, policy)
+    if wanted.rate is not None:
+        yield Resubmit(RATE.number)
+    if wanted.dscp is not None:
+        yield put(DSCP, wanted.dscp)
+        yield Resubmit(MARK.number)
 
 
 def governing(vni: int, source: int, destination: int, cookie: Cookie, actions: Iterable[Action], ttl: int = 0) -> Flow:

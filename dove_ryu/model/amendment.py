@@ -25,7 +25,6 @@ from dove_ryu.model.entities import (
     Sharing,
     Verdict,
     VirtualNetwork,
-    policy_name,
     segment_name,
 )
 from dove_ryu.model.reading import Problem
@@ -223,15 +222,20 @@ def _redefined(tables: NetworkTables, actions: Iterable[PolicyAction]) -> set[st
 
 
 def _policies(tables: NetworkTables, blueprint: Blueprint, redefined: set[str], numbers: Numbers) -> Iterator[Policy]:
-    default = (None, None, DEFAULT_ACTIONS[blueprint.verdict], blueprint.verdict_ttl)
-    plans = ((plan.source, plan.destination, plan.actions, plan.ttl) for plan in blueprint.policies)
-    for source, destination, actions, ttl in (*plans, default):
-        known = tables.policies.get(policy_name(source, destination))
-        policy = Policy(tables.name, source, destination, _number(known, numbers), actions, ttl)
-        if known is not None:
-            same = (known.actions, known.ttl) == (actions, ttl) and redefined.isdisjoint(actions)
-            policy = replace(policy, tracking=known.tracking + (not same))
-        yield policy
+    name = tables.name
+    wanted = [
+        Policy(name, plan.source, plan.destination, 0, plan.actions, plan.ttl, 1, plan.dscp, plan.rate)
+        for plan in blueprint.policies
+    ]
+    wanted.append(Policy(name, None, None, 0, DEFAULT_ACTIONS[blueprint.verdict], blueprint.verdict_ttl))
+    for policy in wanted:
+        known = tables.policies.get(policy.name)
+        if known is None:
+            yield replace(policy, number=numbers.number())
+            continue
+        as_before = replace(policy, number=known.number, tracking=known.tracking)
+        same = as_before == known and redefined.isdisjoint(policy.actions)
+        yield as_before if same else replace(as_before, tracking=known.tracking + 1)
 
 
 def _segments(

@@ -34,6 +34,7 @@ from dove_ryu.model.entities import (
     Sharing,
     VirtualNetwork,
 )
+from dove_ryu.model.qos import config_of_document, document_of_config, document_of_rate, rate_of_document
 from dove_ryu.model.world import Change
 
 Document = dict[str, Any]
@@ -126,6 +127,8 @@ def document_of(entity: Entity) -> Document:
                 "actions": list(entity.actions),
                 "ttl": entity.ttl,
                 "tracking": entity.tracking,
+                "dscp": entity.dscp,
+                "rate": document_of_rate(entity.rate),
             }
         case PolicyDomain():
             return {"number": entity.number}
@@ -136,7 +139,7 @@ def document_of(entity: Entity) -> Document:
                 "number": entity.number,
                 "kind": entity.kind,
                 "appliance": entity.appliance,
-                "config": entity.config,
+                "config": document_of_config(entity.config),
             }
         case VirtualNetwork():
             return {
@@ -205,7 +208,8 @@ def _domain(network: str, name: str, document: Document, pool: Pool) -> PolicyDo
 
 
 def _action(network: str, name: str, document: Document, pool: Pool) -> PolicyAction:
-    return PolicyAction(network, name, document["number"], document["kind"], document["appliance"], document["config"])
+    config = config_of_document(document["config"])
+    return PolicyAction(network, name, document["number"], document["kind"], document["appliance"], config)
 
 
 def _policy(network: str, _: str, document: Document, pool: Pool) -> Policy:
@@ -217,6 +221,8 @@ def _policy(network: str, _: str, document: Document, pool: Pool) -> Policy:
         pool[tuple(document["actions"])],
         document["ttl"],
         document["tracking"],
+        document.get("dscp"),
+        rate_of_document(document.get("rate")),
     )
 
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+from dove_ryu.model.qos import Config, Rate
+
 DEFAULT_TTL = 300
 """Seconds that a policy is cached for where its blueprint does not say (report, table 2)."""
 
@@ -72,9 +74,9 @@ class PolicyDomain:
 class PolicyAction:
     """An entry of the Policy Action table (F31).
 
-    :ivar kind: ``accept``, ``deny``, or what the appliance behind it does (``firewall``, ``ids``, ...).
-    :ivar appliance: name of the appliance that it maps to; ``accept`` and ``deny`` need none.
-    :ivar config: handed on to the appliance unread.
+    :ivar kind: one of :data:`BUILT_IN_KINDS`, or what the appliance behind it does (``firewall``, ``ids``, ...).
+    :ivar appliance: name of the appliance that it maps to; a built-in kind needs none.
+    :ivar config: how to mark or what to limit; of any other kind handed on to the appliance unread.
     """
 
     network: str
@@ -82,7 +84,7 @@ class PolicyAction:
     number: int
     kind: str
     appliance: str | None = None
-    config: str = ""
+    config: Config = ""
 
     @property
     def needs_appliance(self) -> bool:
@@ -90,7 +92,11 @@ class PolicyAction:
         return self.kind not in BUILT_IN_KINDS
 
 
-BUILT_IN_KINDS = ("accept", "deny")
+BUILT_IN_KINDS = ("accept", "deny", "mark", "rate", "log")
+"""What dSwitches do themselves."""
+
+BUILT_IN_ACTIONS = ("accept", "deny", "log")
+"""Those that every network has without declaring them, each of its own kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +108,8 @@ class Policy:
     :ivar actions: names of actions, in order (F2).
     :ivar ttl: seconds a dSwitch may cache it, 0 for until invalidated (F21).
     :ivar tracking: raised by one at each update, from 1 (F32).
+    :ivar dscp: what packets are marked with, where no action says it (X8); None to leave them theirs.
+    :ivar rate: what may be sent, likewise; None for all.
     """
 
     network: str
@@ -111,6 +119,8 @@ class Policy:
     actions: tuple[str, ...]
     ttl: int = DEFAULT_TTL
     tracking: int = 1
+    dscp: int | None = None
+    rate: Rate | None = None
 
     @property
     def name(self) -> str:

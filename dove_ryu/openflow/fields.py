@@ -53,6 +53,7 @@ def refuse_overlap(bits: Iterable[Bits]) -> None:
 VNI = Bits("virtual network identifier", METADATA, 0, 24)
 BY_ADDRESS = Bits("look the destination up by its IP address", REGISTERS[0], 0, 1)
 CHAINED = Bits("has passed all appliances of its policy", REGISTERS[0], 1, 1)
+DSCP = Bits("code point to mark the packet with", REGISTERS[0], 2, 6)
 SOURCE_DOMAIN = Bits("source domain", REGISTERS[1], 0, 32)
 DESTINATION_DOMAIN = Bits("destination domain", REGISTERS[2], 0, 32)
 SOURCE_ENDPOINT = Bits("source endpoint", REGISTERS[3], 0, 32)
@@ -64,6 +65,7 @@ PIPELINE_BITS = (
     VNI,
     BY_ADDRESS,
     CHAINED,
+    DSCP,
     SOURCE_DOMAIN,
     DESTINATION_DOMAIN,
     SOURCE_ENDPOINT,
@@ -90,6 +92,7 @@ class Kind(enum.IntEnum):
     NETWORK = 3
     TOMBSTONE = 4
     CHAIN = 5
+    RATE = 6
     LOCATION = 8
     POLICY = 9
     NEIGHBOUR = 10

@@ -159,17 +159,23 @@ class SetField:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Copy the low *width* bits of one field to another (NXAST_REG_MOVE)."""
+    """Copy *width* bits of one field to another (NXAST_REG_MOVE).
+
+    :ivar source_low: the lowest bit that is copied.
+    :ivar target_low: where it goes.
+    """
 
     source: Field
     target: Field
     width: int
+    source_low: int = 0
+    target_low: int = 0
 
     def __str__(self) -> str:
-        return f"move:{self._span(self.source)}->{self._span(self.target)}"
+        return f"move:{self._span(self.source, self.source_low)}->{self._span(self.target, self.target_low)}"
 
-    def _span(self, which: Field) -> str:
-        return f"{which.nxm}[]" if self.width == which.width else f"{which.nxm}[0..{self.width - 1}]"
+    def _span(self, which: Field, low: int) -> str:
+        return f"{which.nxm}[]" if self.width == which.width else f"{which.nxm}[{low}..{low + self.width - 1}]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,14 +227,41 @@ class ToController:
         return "CONTROLLER:65535" if self.meter is None else f"controller(meter_id={self.meter})"
 
 
+class Unit(enum.Enum):
+    """What a meter counts, in ``ovs-ofctl``'s words."""
+
+    PACKETS = "pktps"
+    KILOBITS = "kbps"
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """A limit on packets.
+
+    :ivar number: its number at the dSwitch, from 1.
+    :ivar rate: so many of the unit a second.
+    :ivar burst: so many of the unit may come at once.
+    """
+
+    number: int
+    rate: int
+    burst: int
+    unit: Unit = Unit.PACKETS
+
+    def __str__(self) -> str:
+        return f"meter={self.number} {self.unit.value} burst bands=type=drop rate={self.rate} burst_size={self.burst}"
+
+
 @dataclass(frozen=True, slots=True)
 class Metered:
     """Let the packet go on as far as a meter lets it; over the meter's rate it ends here, whatever else was to follow.
 
     :ivar meter: the meter's number.
+    :ivar limit: the meter itself, for whoever has to see that it is there; a switch that tells its flows does not say it.
     """
 
     meter: int
+    limit: Meter | None = field(default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
         return f"meter:{self.meter}"
@@ -368,23 +401,6 @@ FlowChange = Flow | FlowDelete | FlowStrictDelete
 """What a dSwitch can be told about flows; a :class:`Flow` stands for adding it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Meter:
-    """A limit on packets.
-
-    :ivar number: its number at the dSwitch, from 1.
-    :ivar rate: packets a second.
-    :ivar burst: packets that may come at once.
-    """
-
-    number: int
-    rate: int
-    burst: int
-
-    def __str__(self) -> str:
-        return f"meter={self.number} pktps burst bands=type=drop rate={self.rate} burst_size={self.burst}"
-
-
 class End(enum.Enum):
     """Why a flow entry went (OpenFlow 1.3.5, 7.4.2)."""
 
@@ -399,11 +415,15 @@ class FlowEnd:
     """A flow entry that went; its actions are not told.
 
     :ivar packets: how many it has matched.
+    :ivar octets: how many bytes they had.
+    :ivar seconds: how long it has been there.
     """
 
     flow: Flow
     why: End
     packets: int
+    octets: int = 0
+    seconds: float = 0
 
 
 @dataclass(frozen=True, slots=True)

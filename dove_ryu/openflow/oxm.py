@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 OPENFLOW_BASIC = 0x8000
 NICIRA_EXTENSIBLE = 0x0001
+NICIRA_BASIC = 0x0000
 ND_EXTENSIONS = 0x1000
 """OXM class of ``nd_reserved`` and ``nd_options_type`` (ERICOXM in ovs-fields(7), OVS 2.11 and up)."""
 
@@ -157,6 +158,7 @@ IP_PROTO = _field("nw_proto", "NXM_OF_IP_PROTO", (OPENFLOW_BASIC, 10), 8, DECIMA
 ARP_OP = _field("arp_op", "NXM_OF_ARP_OP", (OPENFLOW_BASIC, 21), 16, DECIMAL, _IS_ARP)
 ARP_SHA = _field("arp_sha", "NXM_NX_ARP_SHA", (OPENFLOW_BASIC, 24), 48, MAC, _IS_ARP)
 ARP_THA = _field("arp_tha", "NXM_NX_ARP_THA", (OPENFLOW_BASIC, 25), 48, MAC, _IS_ARP)
+IP_TOS = _field("nw_tos", "NXM_OF_IP_TOS", (NICIRA_BASIC, 5), 8, DECIMAL)
 IP_TTL = _field("nw_ttl", "NXM_NX_IP_TTL", (NICIRA_EXTENSIBLE, 29), 8, DECIMAL)
 
 _IS_ICMP = (*_IS_IPV4, (IP_PROTO, ICMP))
@@ -183,7 +185,6 @@ ND_OPTIONS_TYPE = _field(
     "nd_options_type", "ERICOXM_OF_ICMPV6_ND_OPTIONS_TYPE", (ND_EXTENSIONS, 2), 8, DECIMAL, _IS_ICMPV6
 )
 
-NICIRA_BASIC = 0x0000
 BY_HEADER |= {
     (NICIRA_BASIC, 0): IN_PORT_NXM,
     (NICIRA_BASIC, 1): ETH_DST,

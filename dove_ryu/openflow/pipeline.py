@@ -19,6 +19,7 @@ from dove_ryu.openflow.fields import (
     CHAINED,
     DESTINATION_DOMAIN,
     DESTINATION_ENDPOINT,
+    DSCP,
     OUTPUT_PORT,
     SEGMENT_LABEL,
     SOURCE_DOMAIN,
@@ -59,7 +60,7 @@ class Miss(enum.Enum):
     REQUEST = "to the DPS: policy request"
     REPORT = "to the DPS: address report"
     INVALIDATE = "to the DPS: location invalidation, metered"
-    RETURN = "nothing limits it"
+    RETURN = "goes back as it is"
 
 
 INVALIDATIONS = Meter(1, rate=100, burst=100)
@@ -78,6 +79,8 @@ METERS = (INVALIDATIONS, ADDRESS_REPORTS, EXPIRED_PACKETS, NEIGHBOUR_REQUESTS)
 """Every meter of a dSwitch but those of its endpoints: one for each kind of packet that takes the DPS's time."""
 
 _FIRST_PORT_METER = 16
+FIRST_RATE_METER = 1 << 16
+"""Meters of policies' rates have their numbers from here on: a port's number has 16 bits."""
 
 
 def port_meter(port: int) -> int:
@@ -97,6 +100,7 @@ class Table:
     :ivar writes: fields that its flows may set.
     :ivar leads_to: names of the tables a packet may go to, all of them later; on a miss that goes on, the last of them.
     :ivar answers: whether its flows may send a packet back to where it came from or out of a port.
+    :ivar asks: names of the tables that its flows may have a packet looked up in besides, whence it comes back.
     :ivar matchable: the fields of *matches* with what they require.
     :ivar writable: the fields of *writes*.
     """
@@ -109,6 +113,7 @@ class Table:
     leads_to: tuple[str, ...]
     miss: Miss
     answers: bool
+    asks: tuple[str, ...] = ()
     matchable: frozenset[Field] = field(init=False, repr=False)
     writable: frozenset[Field] = field(init=False, repr=False)
 
@@ -162,6 +167,9 @@ class Table:
         elif isinstance(action, Metered):
             if self.miss is not Miss.RETURN:
                 raise IllegalFlow(f"table {self.name} may not do {action}")
+        elif isinstance(action, Resubmit):
+            if TABLES[action.table].name not in self.asks:
+                raise IllegalFlow(f"table {self.name} does not ask {TABLES[action.table].name}")
         elif not self.answers and not isinstance(action, ToController):
             raise IllegalFlow(f"table {self.name} may not do {action}")
 
@@ -231,8 +239,10 @@ def _table(
     leads_to: Iterable[str] = (),
     miss: Miss = Miss.DROP,
     answers: bool = False,
+    asks: Iterable[str] = (),
 ) -> Table:
-    made = Table(len(TABLES), name, purpose, tuple(matches), tuple(writes), tuple(leads_to), miss, answers=answers)
+    number, fields, targets = len(TABLES), (tuple(matches), tuple(writes)), (tuple(leads_to), miss)
+    made = Table(number, name, purpose, *fields, *targets, answers=answers, asks=tuple(asks))
     TABLES.append(made)
     return made
 
@@ -347,8 +357,9 @@ POLICY = _table(
     "POLICY",
     "The policy half of the cache: what the source domain's packets to the destination domain may do.",
     matches=(VNI, SOURCE_DOMAIN, DESTINATION_DOMAIN, CHAINED),
-    writes=(SEGMENT_LABEL,),
+    writes=(DSCP, SEGMENT_LABEL),
     leads_to=("CHAIN", "OUTPUT"),
+    asks=("RATE", "MARK"),
     miss=Miss.REQUEST,
 )
 CHAIN = _table(
@@ -395,6 +406,19 @@ LIMIT = _table(
     "LIMIT",
     "What the endpoint at each port may ask the DPS: a meter ends what is over its rate. Looked into before each request.",
     matches=(oxm.IN_PORT,),
+    miss=Miss.RETURN,
+)
+RATE = _table(
+    "RATE",
+    "What a policy, or each sender under it, may send: a meter ends what is over its rate. POLICY looks into it.",
+    matches=(SOURCE_DOMAIN, DESTINATION_DOMAIN, SOURCE_ENDPOINT),
+    miss=Miss.RETURN,
+)
+MARK = _table(
+    "MARK",
+    "Writes the code point that the policy says into an IP packet. POLICY looks into it.",
+    matches=(oxm.ETH_TYPE,),
+    writes=(oxm.IP_TOS,),
     miss=Miss.RETURN,
 )
 
