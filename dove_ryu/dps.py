@@ -28,6 +28,7 @@ from dove_ryu.features.qos import QualityOfService
 from dove_ryu.features.router import Router
 from dove_ryu.features.source_guard import SourceGuard
 from dove_ryu.features.unicast import Unicast
+from dove_ryu.flow_log import FlowLog
 from dove_ryu.model.entities import DSwitch, Endpoint, Service
 from dove_ryu.model.meter_numbers import MeterNumbers, Whose
 from dove_ryu.model.resolution import Outcome, PolicyRequest, resolve
@@ -90,6 +91,7 @@ class Dps:
     :ivar invalidations: location invalidations heard (F19).
     :ivar refreshed: cached flows in use whose time was up (F21).
     :ivar witness: is told each fact before its consequences come out.
+    :ivar flow_log: of the policies that are logged.
     """
 
     def __init__(self, features: Iterable[Feature] = FEATURES) -> None:
@@ -100,6 +102,7 @@ class Dps:
         self.refreshed = 0
         self.witness: Callable[[Fact], None] = lambda _: None
         self.observations: dict[int, Observation] = {}
+        self.flow_log = FlowLog()
         self._features = tuple(features)
         self._standing = StandingFlows(self.world, self._features)
         self._tombstones: dict[int, dict[FlowKey, int]] = {}
@@ -128,6 +131,7 @@ class Dps:
         self.world.rate_meters[dpid] = _meters_of(held, most_meters)
         self._tombstones[dpid] = {}
         self._note_tombstones(dpid, held)
+        self.flow_log.connect(dpid, self._tables_of, held)
         return self._standing.begin(dpid, held, self._current(dpid, held))
 
     def disconnect(self, dpid: int) -> None:
@@ -214,11 +218,16 @@ class Dps:
     def hear_end(self, dpid: int, end: FlowEnd) -> list[Flow]:
         """A flow of a dSwitch has ended: what takes its place, if its time was up while it was in use (F21)."""
         self._tombstones.get(dpid, {}).pop(end.flow.key, None)
-        if end.why is not End.HARD or not end.packets or dpid not in self.connected:
+        self.flow_log.end(dpid, end)
+        tables = self._tables_of(end.flow)
+        if end.why is not End.HARD or not end.packets or dpid not in self.connected or tables is None:
             return []
         flow = self.recall(dpid, end.flow)
-        self.refreshed += flow is not None
-        return [] if flow is None else [flow]
+        if flow is None:
+            return []
+        self.refreshed += 1
+        self.flow_log.begin(dpid, tables, [flow])
+        return [flow]
 
     def audit(self, dpid: int, held: Iterable[Flow]) -> list[Finding]:
         """What differs between the flows that a dSwitch holds and those that it should hold."""
@@ -226,12 +235,16 @@ class Dps:
 
     def recall(self, dpid: int, installed: Flow) -> Flow | None:
         """What a dSwitch should hold today in the place of a flow that it has cached; None for nothing."""
-        vni = installed.match.value(VNI) or installed.match.value(oxm.TUN_ID)
-        tables = None if vni is None else self.world.network_of_vni(vni)
+        tables = self._tables_of(installed)
         if tables is None:
             return None
         recalled = (feature.recall(self.world, dpid, tables, installed) for feature in self._features)
         return next(filter(None, recalled), None)
+
+    def _tables_of(self, cached: Flow) -> NetworkTables | None:
+        """The network that a cached flow is about."""
+        vni = cached.match.value(VNI) or cached.match.value(oxm.TUN_ID)
+        return None if vni is None else self.world.network_of_vni(vni)
 
     def _current(self, dpid: int, installed: Iterable[Flow]) -> Iterator[Flow]:
         """What a dSwitch's cache should be, of what it is; a flow that differs in nothing but its age is as it is."""
@@ -246,6 +259,7 @@ class Dps:
         flows, outcome = self._resolve(dpid, tables, packet_in, packet_in.read(SOURCE_DOMAIN), destination)
         if outcome is not None:
             self.requests[outcome] += 1
+        self.flow_log.begin(dpid, tables, flows)
         return Answer(flows, (packet_in.resume(resumption(packet_in)),)) if flows else Answer()
 
     def _correct(self, answer: Answer, stale: int, tables: NetworkTables, packet_in: PacketIn) -> Answer:

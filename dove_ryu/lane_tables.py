@@ -33,6 +33,7 @@ from dove_ryu.model.entities import (
     VirtualNetwork,
 )
 from dove_ryu.model.resolution import Outcome, judge
+from dove_ryu.model.treatment import treatment
 from dove_ryu.model.world import Fact, NetworkTables, World
 from dove_ryu.openflow.fields import OUTPUT_PORT, SOURCE_DOMAIN, VNI, Cookie, Kind
 from dove_ryu.openflow.flow import Action, Flow, PacketIn, Resubmit, SetField, put
@@ -183,9 +184,13 @@ class LaneTables:
         return numbers, cookie, mac_number(endpoint.macs[0]), location.dpid, self._port(location.port)
 
     def _rule(self, sheet: Sheet, tables: NetworkTables, source: PolicyDomain, target: PolicyDomain) -> None:
-        """Let a sheet say what governs a pair of domains."""
+        """Let a sheet say what governs a pair of domains; of one that is logged, the plain way is to hear."""
+        governing = tables.policy(source.name, target.name)
+        if treatment(tables, governing).log:
+            sheet.rules.remove(source.number, target.number)
+            return
         flow = policy.entry(tables, source, target)
-        verdict, _ = judge(tables, tables.policy(source.name, target.name))
+        verdict, _ = judge(tables, governing)
         template = self._policy_template(flow.actions)
         sheet.rules.put(
             source.number, target.number, (flow.cookie, flow.hard_timeout, template, verdict is Verdict.ALLOW, 0)

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from types import ModuleType
 from typing import TypeVar
 
@@ -27,6 +28,9 @@ from dove_ryu.store import Commit, Compacted, Store, StoreError
 from dove_ryu.switchboard import Connection, LaneFigures, Switchboard
 
 LOG = logging.getLogger(__name__)
+
+FLOWS = logging.getLogger("dove_ryu.flows")
+"""The flow log, for an operator to send where he will."""
 
 T = TypeVar("T")
 
@@ -47,6 +51,7 @@ class Service:
         self.ready = False
         self.revision = 0
         self._dps = Dps()
+        self._dps.flow_log.sink = partial(FLOWS.info, "%s")
         self._control = Control()
         self.switches = Switchboard(self._dps, lane or lane_form.load())
         self.switches.later = self.switches.vigil.later = self._control.later

@@ -34,7 +34,7 @@ class PolicyCache(Feature):
         endpoint = request.reply.endpoint
         source = request.tables.domain_of_number(request.source_domain)
         destination = None if endpoint is None else request.tables.domains.get(endpoint.domain)
-        if source is not None and destination is not None:
+        if source is not None and destination is not None and _wanted(request, source, destination):
             yield entry(request.tables, source, destination)
 
     def recall(self, world: World, dpid: int, tables: NetworkTables, installed: Flow) -> Flow | None:
@@ -57,6 +57,16 @@ class PolicyCache(Feature):
                 for policy in tables.policies.values():
                     if name in policy.actions:
                         yield _forget_number(policy.number)
+
+
+def _wanted(request: Request, source: PolicyDomain, destination: PolicyDomain) -> bool:
+    """Whether the entry is to be sent with this reply.
+
+    One whose packets are logged is sent when POLICY asks for it and not otherwise, or what it has counted would be lost
+    when a dSwitch that has it asks for another address of the same domain.
+    """
+    policy = request.tables.policy(source.name, destination.name)
+    return request.packet.table == POLICY.number or not treatment(request.tables, policy).log
 
 
 NO_POLICY = 0

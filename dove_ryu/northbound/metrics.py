@@ -6,7 +6,7 @@ What the DPS holds is asked of it when somebody collects; only what passes by, t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, Histogram
@@ -16,6 +16,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from dove_ryu.dps import Dps, Refused
+from dove_ryu.flow_log import Total
 from dove_ryu.model.entities import dpid_text
 from dove_ryu.model.resolution import Outcome
 from dove_ryu.northbound.connections import LIVE, Connections, states
@@ -35,6 +36,7 @@ class Figures:
     :ivar states: of every known dSwitch.
     :ivar refused: packets that came up and were not answered.
     :ivar unmetered: dSwitches that cannot limit what their endpoints ask.
+    :ivar logged: what the flow log has of each policy, by the names of its network and itself.
     """
 
     requests: Mapping[Outcome, int] = field(default_factory=dict)
@@ -46,6 +48,7 @@ class Figures:
     refreshed: int = 0
     refused: Mapping[Refused, int] = field(default_factory=dict)
     unmetered: int = 0
+    logged: Mapping[tuple[str, str], Total] = field(default_factory=dict)
 
 
 class Metrics:
@@ -121,7 +124,21 @@ def _metrics(figures: Figures, connections: Connections, revision: int) -> Itera
     yield CounterMetricFamily(
         "dove_entries_refreshed", "Cached entries in use whose time was up, and which were renewed.", figures.refreshed
     )
+    yield from _of_the_flow_log(figures.logged)
     yield from _of_each_dswitch(figures.states, connections)
+
+
+def _of_the_flow_log(logged: Mapping[tuple[str, str], Total]) -> Iterator[Metric]:
+    counted: tuple[tuple[str, str, Callable[[Total], int]], ...] = (
+        ("entries", "Entries of logged policies that dSwitches have acquired.", lambda total: total.entries),
+        ("packets", "Packets that ended entries of logged policies had met.", lambda total: total.packets),
+        ("bytes", "Bytes of these packets.", lambda total: total.octets),
+    )
+    for name, text, value in counted:
+        family = CounterMetricFamily(f"dove_logged_{name}", text, labels=["network", "policy"])
+        for key, total in sorted(logged.items()):
+            family.add_metric(key, value(total))
+        yield family
 
 
 def _of_each_dswitch(known: Mapping[int, str], connections: Connections) -> Iterator[Metric]:
@@ -190,4 +207,5 @@ def _figures(dps: Dps) -> Figures:
         dps.refreshed,
         Counter(dps.refused),
         len(dps.world.unmetered & dps.connected),
+        dict(dps.flow_log.totals),
     )

@@ -79,6 +79,7 @@ NAMES = {register: register.name for register in oxm.REGISTERS} | {
     oxm.ND_TARGET: "ipv6_nd_target",
     oxm.ND_SLL: "ipv6_nd_sll",
     oxm.ND_TLL: "ipv6_nd_tll",
+    oxm.IP_TOS: "nw_tos",
 }
 """What the framework calls each field.  It does not know those of :data:`oxm.ND_EXTENSIONS`, and shows their bytes."""
 
@@ -130,8 +131,8 @@ def action_of(action: Action) -> tuple[object, ...]:
         case SetField(field, value, mask):
             low = (mask & -mask).bit_length() - 1
             return "load", name_of(field), low << 6 | mask.bit_count() - 1, value >> low
-        case Move(source, target, width):
-            return "move", name_of(source), name_of(target), width, 0, 0
+        case Move(source, target, width, source_low, target_low):
+            return "move", name_of(source), name_of(target), width, source_low, target_low
         case Output(port):
             return "output", port, 0
         case OutputTo(field):
@@ -495,7 +496,7 @@ def test_the_end_of_a_flow_is_read_as_the_frameworks_parser_reads_it(why: int, e
     for flow in (each for each in rich() if each.notify):
         message = flow_removed(flow, why, 17)
         ours, theirs = codec.read_flow_end(message), parsed(message)
-        assert ours == FlowEnd(replace(flow, actions=()), end, 17)
+        assert ours == FlowEnd(replace(flow, actions=()), end, 17, 5, 2.000000003)
         assert (theirs.cookie, theirs.table_id, theirs.priority) == (flow.cookie, flow.table, flow.priority)
         assert (theirs.reason, theirs.packet_count) == (why, 17)
         assert (theirs.idle_timeout, theirs.hard_timeout) == (flow.idle_timeout, flow.hard_timeout)
