@@ -141,13 +141,13 @@ class Oracle:
         if not governing:
             return False
         kinds = [self._kind_of(network, name) for name in governing[0].actions]
-        return all(kind == "accept" for kind in kinds)
+        return all(kind in ("accept", "mark", "rate", "log") for kind in kinds)
 
     def _kind_of(self, network: str, action: str) -> str | None:
         for known in self.every(PolicyAction, network):
             if known.name == action:
                 return known.kind
-        return action if action in ("accept", "deny") else None
+        return action if action in ("accept", "deny", "log") else None
 
     # What becomes of a packet.
 

@@ -60,6 +60,7 @@ ARP: dict[Field, Span] = {
     oxm.ARP_TPA: (38, 42),
 }
 IPV4: dict[Field, Span] = {
+    oxm.IP_TOS: (15, 16),
     oxm.IP_TTL: (22, 23),
     oxm.IP_PROTO: (23, 24),
     oxm.IPV4_SRC: (26, 30),
@@ -118,6 +119,8 @@ class Packet:
         """Every field of the packet; the pipeline's own are 0 until something is known."""
         inside = {what: int.from_bytes(self.frame[low:high], "big") for what, (low, high) in self.spans().items()}
         tag = int.from_bytes(self.frame[14:16], "big") & 0xFFF | oxm.TAGGED if self.tagged else 0
+        if inside[oxm.ETH_TYPE] == oxm.IPV6:
+            inside[oxm.IP_TOS] = int.from_bytes(self.frame[14:16], "big") >> 4 & 0xFF
         return dict.fromkeys(CARRIED, 0) | self.known | inside | {oxm.VLAN_VID: tag}
 
     def write(self, what: Field, value: int) -> None:
@@ -130,6 +133,9 @@ class Packet:
             assert self.tagged, "a VID is written where there is no tag"
             assert value & oxm.TAGGED, "a tag cannot be written away"
             self.frame[14:16] = (value & 0xFFF).to_bytes(2, "big")
+        elif what is oxm.IP_TOS and self.frame[12:14] == oxm.IPV6.to_bytes(2, "big"):  # it is half in either octet
+            first = int.from_bytes(self.frame[14:16], "big")
+            self.frame[14:16] = (first & ~0xFF0 | value << 4).to_bytes(2, "big")
         else:
             low, high = self.spans()[what]
             self.frame[low:high] = value.to_bytes(high - low, "big")
@@ -284,9 +290,10 @@ def act(packet: Packet, action: Action) -> Iterator[int]:
     match action:
         case SetField(what, value, mask):
             packet.write(what, values.get(what, 0) & ~mask | value)
-        case Move(source, target, width):
+        case Move(source, target, width, low, high):
             mask = (1 << width) - 1
-            packet.write(target, values.get(target, 0) & ~mask | values[source] & mask)
+            taken = (values[source] >> low & mask) << high
+            packet.write(target, values.get(target, 0) & ~(mask << high) | taken)
         case PushVlan():
             packet.push()
         case PopVlan():

@@ -26,6 +26,7 @@ from dove_ryu.model.entities import (
     Service,
     VirtualNetwork,
 )
+from dove_ryu.model.qos import Config, Mark, Per, Rate
 
 from .oracle import Oracle, Ping, Question
 
@@ -70,6 +71,9 @@ CENTRAL = [
 ]
 """The slots that :data:`BATTERY` depends on."""
 
+RATES = (Rate(1000, 200), Rate(1000, 200, Per.ENDPOINT))
+TREATMENTS: tuple[tuple[str, Config], ...] = (("mark", Mark(46)), *(("rate", rate) for rate in RATES))
+
 seldom = st.sampled_from((False,) * 9 + (True,))
 actions = st.sampled_from(((), ("accept",), ("accept",), ("deny",), ("check",), ("accept", "check"), ("check", "deny")))
 
@@ -98,13 +102,15 @@ def _domain(draw: st.DrawFn, slot: Slot, own: int) -> Content:
 
 
 def _action(draw: st.DrawFn, slot: Slot, own: int) -> Content:
-    return PolicyAction(slot[1], "check", own, draw(st.sampled_from(("accept", "deny", "firewall"))))
+    kind, config = draw(st.sampled_from((("accept", ""), ("deny", ""), ("firewall", ""), ("log", ""), *TREATMENTS)))
+    return PolicyAction(slot[1], "check", own, kind, None, config)
 
 
 def _policy(draw: st.DrawFn, slot: Slot, own: int) -> Content:
     source, destination = (slot[2], slot[3]) if slot[0] == "policy" else (None, None)
     ttl, tracking = draw(st.sampled_from((0, 300))), draw(st.integers(1, 3))
-    return Policy(slot[1], source, destination, own, draw(actions), ttl, tracking)
+    rate = draw(st.sampled_from((None, None, *RATES))) if source is not None else None
+    return Policy(slot[1], source, destination, own, draw(actions), ttl, tracking, draw(st.sampled_from((None, 9))), rate)
 
 
 def _endpoint(draw: st.DrawFn, slot: Slot, own: int) -> Content:

@@ -35,6 +35,7 @@ from dove_ryu.model.entities import (
     Service,
     VirtualNetwork,
 )
+from dove_ryu.model.qos import Mark, Per, Rate
 from dove_ryu.model.world import Change
 
 from .worlds import changes
@@ -44,7 +45,10 @@ EXAMPLES: dict[str, Entity] = {
     "/dove/v1/networks/web": VirtualNetwork("web", 1, 5001, Service.L3, (GATEWAY,)),
     "/dove/v1/networks/web/domains/app": PolicyDomain("web", "app", 2),
     "/dove/v1/networks/web/actions/fw": PolicyAction("web", "fw", 3, "firewall", "FW-1", "strict"),
+    "/dove/v1/networks/web/actions/ef": PolicyAction("web", "ef", 7, "mark", None, Mark(46)),
+    "/dove/v1/networks/web/actions/slow": PolicyAction("web", "slow", 8, "rate", None, Rate(1000, 200, Per.ENDPOINT)),
     "/dove/v1/networks/web/policies/lb>app": Policy("web", "lb", "app", 4, ("fw", "accept"), 200, 137),
+    "/dove/v1/networks/web/policies/app>lb": Policy("web", "app", "lb", 9, ("accept",), 0, 1, 0, Rate(5, 6)),
     "/dove/v1/networks/web/policies/default": Policy("web", None, None, 5, ("deny",)),
     "/dove/v1/networks/web/endpoints/ws1": Endpoint("web", "ws1", 6, "app", ("02:00:00:00:00:01",), ("10.0.0.9",)),
     "/dove/v1/locations/web/ws1": Location("web", "ws1", 0xD0, "tap/0", 3, observed=True),
@@ -89,6 +93,13 @@ def test_any_change_comes_back_from_its_key_and_document(change: Change) -> None
 )
 def test_other_keys_carry_no_entity(key: str) -> None:
     assert change_of(key, {"number": 1}) is None
+
+
+def test_a_policy_of_before_there_were_rates_has_none() -> None:
+    document = document_of(EXAMPLES["/dove/v1/networks/web/policies/lb>app"])
+    del document["dscp"], document["rate"]
+    key = "/dove/v1/networks/web/policies/lb>app"
+    assert change_of(key, document) == Change.put(EXAMPLES[key])
 
 
 def test_keys_that_carry_no_entity() -> None:
