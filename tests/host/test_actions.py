@@ -127,9 +127,7 @@ def flood(senders: Mapping[Endpoint, float], sink: Endpoint, kbps: int) -> list[
                 if due < began + seconds:
                     sockets[sender].sendto(bytes(PAYLOAD), (ipv4(SINK), PORT))
             due += pause
-        wait_until(
-            lambda: len({_counted(caught, senders) for _ in range(2)}) == 1, "what is on its way to arrive", 5
-        )
+        wait_until(lambda: len({_counted(caught, senders) for _ in range(2)}) == 1, "what is on its way to arrive", 5)
     return [caught.count(f"src host {sender.IP()}") * (PAYLOAD + HEADERS) * 8 / 1000 for sender in senders]
 
 

@@ -110,7 +110,9 @@ def _policy(draw: st.DrawFn, slot: Slot, own: int) -> Content:
     source, destination = (slot[2], slot[3]) if slot[0] == "policy" else (None, None)
     ttl, tracking = draw(st.sampled_from((0, 300))), draw(st.integers(1, 3))
     rate = draw(st.sampled_from((None, None, *RATES))) if source is not None else None
-    return Policy(slot[1], source, destination, own, draw(actions), ttl, tracking, draw(st.sampled_from((None, 9))), rate)
+    return Policy(
+        slot[1], source, destination, own, draw(actions), ttl, tracking, draw(st.sampled_from((None, 9))), rate
+    )
 
 
 def _endpoint(draw: st.DrawFn, slot: Slot, own: int) -> Content:
