@@ -27,6 +27,7 @@ from dove_ryu.features.policy import PolicyCache
 from dove_ryu.features.qos import QualityOfService
 from dove_ryu.features.router import Router
 from dove_ryu.features.source_guard import SourceGuard
+from dove_ryu.features.stateful import Stateful
 from dove_ryu.features.unicast import Unicast
 from dove_ryu.flow_log import FlowLog
 from dove_ryu.model.entities import DSwitch, Endpoint, Service
@@ -49,6 +50,7 @@ FEATURES: tuple[Feature, ...] = (
     Unicast(),
     PolicyCache(),
     QualityOfService(),
+    Stateful(),
     Chaining(),
     Migration(),
 )

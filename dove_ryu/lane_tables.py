@@ -32,7 +32,7 @@ from dove_ryu.model.entities import (
     Verdict,
     VirtualNetwork,
 )
-from dove_ryu.model.resolution import Outcome, judge
+from dove_ryu.model.resolution import Outcome, answerable, judge
 from dove_ryu.model.treatment import treatment
 from dove_ryu.model.world import Fact, NetworkTables, World
 from dove_ryu.openflow.fields import OUTPUT_PORT, SOURCE_DOMAIN, VNI, Cookie, Kind
@@ -191,10 +191,9 @@ class LaneTables:
             return
         flow = policy.entry(tables, source, target)
         verdict, _ = judge(tables, governing)
+        passes = verdict is Verdict.ALLOW or answerable(tables, source.name, target.name) is not None
         template = self._policy_template(flow.actions)
-        sheet.rules.put(
-            source.number, target.number, (flow.cookie, flow.hard_timeout, template, verdict is Verdict.ALLOW, 0)
-        )
+        sheet.rules.put(source.number, target.number, (flow.cookie, flow.hard_timeout, template, passes, 0))
 
     def _way(self, desk: Desk, dpid: int, location: Location) -> None:
         """Let a desk know how its dSwitch reaches a location."""

@@ -75,6 +75,7 @@ class PolicyPlan:
     ttl: int = DEFAULT_TTL
     dscp: int | None = None
     rate: Rate | None = None
+    stateful: bool = False
 
     @property
     def name(self) -> str:
@@ -188,7 +189,7 @@ def blueprint_of(tables: NetworkTables) -> Blueprint:
             for each in sorted(tables.actions.values(), key=_number)
         ),
         tuple(
-            PolicyPlan(each.source, each.destination, each.actions, each.ttl, each.dscp, each.rate)
+            PolicyPlan(each.source, each.destination, each.actions, each.ttl, each.dscp, each.rate, each.stateful)
             for each in sorted(tables.policies.values(), key=_number)
             if each.source is not None and each.destination is not None
         ),
@@ -238,6 +239,7 @@ def document_of_blueprint(blueprint: Blueprint) -> Document:
                 "ttl": each.ttl,
                 "dscp": each.dscp,
                 "rate": document_of_rate(each.rate),
+                "stateful": each.stateful,
             }
             for each in blueprint.policies
         ],
@@ -318,7 +320,7 @@ class _Reader:
         return ActionPlan(name, kind, appliance, read_config(fields["config"], kind))
 
     def policy(self, part: Part) -> PolicyPlan | None:
-        fields = part.fields("from", "to", "actions", "ttl", "dscp", "rate", "symmetric")
+        fields = part.fields("from", "to", "actions", "ttl", "dscp", "rate", "stateful", "symmetric")
         if fields is None:
             return None
         source = fields["from"].one_of(self.domains, "domain")
@@ -333,8 +335,11 @@ class _Reader:
         refuse_contradictions(fields, actions, self.kinds)
         ttl, dscp = fields["ttl"].number(0, HIGHEST_TTL, DEFAULT_TTL), read_dscp(fields["dscp"])
         rate = read_rate(fields["rate"]) if fields["rate"] else None
-        plan = PolicyPlan(source, destination, actions, ttl, dscp, rate)
+        stateful = fields["stateful"].flag(default=False)
+        plan = PolicyPlan(source, destination, actions, ttl, dscp, rate, stateful)
         if fields["symmetric"].flag(default=False):
+            if stateful:
+                fields["stateful"].complain("a symmetric policy lets all packets back already; leave one of them out")
             if source == destination:
                 fields["symmetric"].complain("within one domain the policy governs both directions; leave it out")
             self.symmetric.append((part, plan))

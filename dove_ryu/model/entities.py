@@ -51,7 +51,9 @@ class Gateway:
 class VirtualNetwork:
     """An entry of the Virtual Networks table.
 
-    :ivar vni: what tunnels carry; the lower half of 24 bits, the upper half being segment labels.
+    :ivar vni: what tunnels carry; the lower half of 24 bits, the upper half being labels.
+    :ivar zone: of connection tracking, in which dSwitches keep its endpoints' connections apart from other networks'
+        (X7); 0 as long as none of its policies is stateful.
     """
 
     name: str
@@ -59,6 +61,16 @@ class VirtualNetwork:
     vni: int
     service: Service = Service.L2
     gateways: tuple[Gateway, ...] = ()
+    zone: int = 0
+
+    @property
+    def reply_label(self) -> int:
+        """What tunnels carry instead of the VNI with what may only be a reply: a label that no segment has."""
+        return FIRST_REPLY_LABEL | self.zone
+
+
+FIRST_REPLY_LABEL = 0xFF0000
+"""The last of the labels are for replies, one for each zone of 16 bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +122,7 @@ class Policy:
     :ivar tracking: raised by one at each update, from 1 (F32).
     :ivar dscp: what packets are marked with, where no action says it (X8); None to leave them theirs.
     :ivar rate: what may be sent, likewise; None for all.
+    :ivar stateful: whether replies of the connections that it lets begin pass without a policy of their own (X7).
     """
 
     network: str
@@ -121,6 +134,7 @@ class Policy:
     tracking: int = 1
     dscp: int | None = None
     rate: Rate | None = None
+    stateful: bool = False
 
     @property
     def name(self) -> str:

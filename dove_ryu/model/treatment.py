@@ -73,5 +73,6 @@ def refuse_contradictions(fields: Mapping[str, Part], actions: Sequence[str], ki
         return
     spoken = [part for part, kind in places if kind not in ("deny", "log")]
     spoken += [fields[name] for name in ("dscp", "rate") if fields[name]]
+    spoken += [fields["stateful"]] if fields["stateful"].value is True else []
     for part in spoken:
         part.complain("of a policy that denies, nothing is left but to log it; leave this out, or the denial")

@@ -63,7 +63,7 @@ def trace(dps: Dps, tables: NetworkTables, source: str, destination: str) -> dic
     reply = _reply(tables, sender, destination)
     if reply.outcome is not Outcome.ALLOWED or reply.location is None:
         return _shown(dps, tables, reply.outcome.value, reply.reason, sender, reply)
-    hops = () if reply.policy is None else chain(tables, reply.policy)
+    hops = () if reply.policy is None or reply.replies else chain(tables, reply.policy)
     assert not isinstance(hops, str), "a policy that lacks something does not allow"
     way = _way(dps, tables, sender, reply.location, hops)
     reason = "".join((reply.reason, _onward(reply.location), f"; but {way.reason}" if way.reason else ""))

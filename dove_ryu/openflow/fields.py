@@ -54,24 +54,28 @@ VNI = Bits("virtual network identifier", METADATA, 0, 24)
 BY_ADDRESS = Bits("look the destination up by its IP address", REGISTERS[0], 0, 1)
 CHAINED = Bits("has passed all appliances of its policy", REGISTERS[0], 1, 1)
 DSCP = Bits("code point to mark the packet with", REGISTERS[0], 2, 6)
+REPLY = Bits("may pass as a reply only", REGISTERS[0], 8, 1)
 SOURCE_DOMAIN = Bits("source domain", REGISTERS[1], 0, 32)
 DESTINATION_DOMAIN = Bits("destination domain", REGISTERS[2], 0, 32)
 SOURCE_ENDPOINT = Bits("source endpoint", REGISTERS[3], 0, 32)
 DESTINATION_ENDPOINT = Bits("destination endpoint", REGISTERS[4], 0, 32)
 OUTPUT_PORT = Bits("output port", REGISTERS[5], 0, 32)
 SEGMENT_LABEL = Bits("segment label", REGISTERS[6], 0, 24)
+ZONE = Bits("zone of connection tracking", REGISTERS[7], 0, 16)
 
 PIPELINE_BITS = (
     VNI,
     BY_ADDRESS,
     CHAINED,
     DSCP,
+    REPLY,
     SOURCE_DOMAIN,
     DESTINATION_DOMAIN,
     SOURCE_ENDPOINT,
     DESTINATION_ENDPOINT,
     OUTPUT_PORT,
     SEGMENT_LABEL,
+    ZONE,
 )
 refuse_overlap(PIPELINE_BITS)
 

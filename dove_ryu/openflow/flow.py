@@ -29,6 +29,9 @@ class Term(NamedTuple):
 
     def __str__(self) -> str:
         text = self.field.notation.text
+        if self.field is oxm.CT_STATE:
+            states = ((bit, name) for bit, name in oxm.CONNECTION_STATES.items() if self.mask & bit)
+            return "ct_state=" + "".join(f"{'+' if self.value & bit else '-'}{name}" for bit, name in states)
         if self.mask == self.field.full_mask:
             if self.field is oxm.VLAN_VID and self.value & oxm.TAGGED:
                 return f"dl_vlan={self.value & ~oxm.TAGGED}"
@@ -286,6 +289,23 @@ class Resubmit:
 
 
 @dataclass(frozen=True, slots=True)
+class Track:
+    """Look the packet's connection up in a zone of connection tracking, which some bits of a register name (NXAST_CT).
+
+    :ivar table: where the packet goes on with what was found in ``ct_state``; None to have the connection kept, if it is
+        new, and the packet go on as it is.
+    """
+
+    zone: Field
+    width: int
+    table: int | None = None
+
+    def __str__(self) -> str:
+        zone = f"zone={self.zone.nxm}[0..{self.width - 1}]"
+        return f"ct(commit,{zone})" if self.table is None else f"ct(table={self.table},{zone})"
+
+
+@dataclass(frozen=True, slots=True)
 class Goto:
     """Go on in a later table; the last of a flow's actions."""
 
@@ -296,7 +316,18 @@ class Goto:
 
 
 Action = (
-    SetField | Move | PushVlan | PopVlan | Output | OutputTo | ToController | Metered | DecrementTtl | Resubmit | Goto
+    SetField
+    | Move
+    | PushVlan
+    | PopVlan
+    | Output
+    | OutputTo
+    | ToController
+    | Metered
+    | DecrementTtl
+    | Resubmit
+    | Track
+    | Goto
 )
 
 IN_PORT = 0xFFFFFFF8

@@ -59,6 +59,10 @@ VLAN = Notation("0x{:04x}/0x1fff".format, lambda text: int(text.partition("/")[0
 TAGGED = 0x1000
 """The bit of a VID that says that there is a tag; 0 in all is no tag (OpenFlow 1.3.5, 7.2.3.7)."""
 
+ESTABLISHED, RELATED, REPLYING, INVALID, TRACKED = 0x02, 0x04, 0x08, 0x10, 0x20
+CONNECTION_STATES = {0x01: "new", ESTABLISHED: "est", RELATED: "rel", REPLYING: "rpl", INVALID: "inv", TRACKED: "trk"}
+"""The bits of ``ct_state`` by their names, in the order in which ``ovs-ofctl`` writes them."""
+
 MAC = Notation(mac_text, mac_number)
 IPV4_ADDRESS = Notation(_ipv4_text, lambda text: int.from_bytes(socket.inet_pton(socket.AF_INET, text), "big"))
 IPV6_ADDRESS = Notation(_ipv6_text, lambda text: int.from_bytes(socket.inet_pton(socket.AF_INET6, text), "big"))
@@ -140,6 +144,7 @@ TUN_SRC = _field("tun_src", "NXM_NX_TUN_IPV4_SRC", (NICIRA_EXTENSIBLE, 31), 32, 
 TUN_DST = _field("tun_dst", "NXM_NX_TUN_IPV4_DST", (NICIRA_EXTENSIBLE, 32), 32, IPV4_ADDRESS)
 TUN_IPV6_SRC = _field("tun_ipv6_src", "NXM_NX_TUN_IPV6_SRC", (NICIRA_EXTENSIBLE, 109), 128, IPV6_ADDRESS)
 TUN_IPV6_DST = _field("tun_ipv6_dst", "NXM_NX_TUN_IPV6_DST", (NICIRA_EXTENSIBLE, 110), 128, IPV6_ADDRESS)
+CT_STATE = _field("ct_state", "NXM_NX_CT_STATE", (NICIRA_EXTENSIBLE, 105), 32)
 METADATA = _field("metadata", "OXM_OF_METADATA", (OPENFLOW_BASIC, 2), 64)
 IN_PORT = _field("in_port", "NXM_OF_IN_PORT", (OPENFLOW_BASIC, 0), 32, DECIMAL)
 VLAN_VID = _field("vlan_tci", "NXM_OF_VLAN_TCI", (OPENFLOW_BASIC, 6), 13, VLAN, set_name="vlan_vid")

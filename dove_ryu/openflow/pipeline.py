@@ -21,10 +21,12 @@ from dove_ryu.openflow.fields import (
     DESTINATION_ENDPOINT,
     DSCP,
     OUTPUT_PORT,
+    REPLY,
     SEGMENT_LABEL,
     SOURCE_DOMAIN,
     SOURCE_ENDPOINT,
     VNI,
+    ZONE,
     Bits,
     Cookie,
     Kind,
@@ -42,6 +44,7 @@ from dove_ryu.openflow.flow import (
     Resubmit,
     SetField,
     ToController,
+    Track,
     Value,
     match,
 )
@@ -170,8 +173,17 @@ class Table:
         elif isinstance(action, Resubmit):
             if TABLES[action.table].name not in self.asks:
                 raise IllegalFlow(f"table {self.name} does not ask {TABLES[action.table].name}")
+        elif isinstance(action, Track):
+            self._check_tracking(action)
         elif not self.answers and not isinstance(action, ToController):
             raise IllegalFlow(f"table {self.name} may not do {action}")
+
+    def _check_tracking(self, action: Track) -> None:
+        """A connection is kept where packets come back from, and looked up on the way to a later table."""
+        if action.table is None and self.miss is not Miss.RETURN:
+            raise IllegalFlow(f"table {self.name} may not do {action}")
+        if action.table is not None and TABLES[action.table].name not in self.leads_to:
+            raise IllegalFlow(f"table {self.name} does not lead to {TABLES[action.table].name}")
 
     def ask(self, priority: int, values: Mapping[Field | Bits, Value], meter: Meter | None = None) -> Flow:
         """A flow of this table that sends packets to the DPS, as a miss would.
@@ -261,8 +273,8 @@ TUNNEL_IN = _table(
     "TUNNEL_IN",
     "Tells from the tunnel identifier which network a packet from another dSwitch is in, or which segment it is on.",
     matches=(oxm.TUN_ID,),
-    writes=(VNI, SEGMENT_LABEL),
-    leads_to=("DELIVER", "CHAIN_HOP"),
+    writes=(VNI, SEGMENT_LABEL, ZONE),
+    leads_to=("DELIVER", "CHAIN_HOP", "REPLIES"),
 )
 SOURCE_GUARD = _table(
     "SOURCE_GUARD",
@@ -357,9 +369,9 @@ POLICY = _table(
     "POLICY",
     "The policy half of the cache: what the source domain's packets to the destination domain may do.",
     matches=(VNI, SOURCE_DOMAIN, DESTINATION_DOMAIN, CHAINED),
-    writes=(DSCP, SEGMENT_LABEL),
+    writes=(DSCP, REPLY, SEGMENT_LABEL, ZONE),
     leads_to=("CHAIN", "OUTPUT"),
-    asks=("RATE", "MARK"),
+    asks=("RATE", "MARK", "COMMIT"),
     miss=Miss.REQUEST,
 )
 CHAIN = _table(
@@ -390,9 +402,22 @@ EXTERNAL_OUT = _table(
 OUTPUT = _table(
     "OUTPUT",
     "Out of the local port, or into the tunnel with the network's identifier.",
-    matches=(OUTPUT_PORT,),
+    matches=(OUTPUT_PORT, REPLY),
     writes=_ONWARD,
+    leads_to=("REPLIES",),
     answers=True,
+)
+REPLIES = _table(
+    "REPLIES",
+    "At the dSwitch of its destination, looks up the connection of a packet that may pass as a reply only.",
+    matches=(oxm.ETH_TYPE,),
+    leads_to=("CHECKED",),
+)
+CHECKED = _table(
+    "CHECKED",
+    "Lets replies pass of connections that began here.",
+    matches=(oxm.CT_STATE,),
+    leads_to=("DELIVER",),
 )
 DELIVER = _table(
     "DELIVER",
@@ -419,6 +444,12 @@ MARK = _table(
     "Writes the code point that the policy says into an IP packet. POLICY looks into it.",
     matches=(oxm.ETH_TYPE,),
     writes=(oxm.IP_TOS,),
+    miss=Miss.RETURN,
+)
+COMMIT = _table(
+    "COMMIT",
+    "Has the connection kept that a packet begins, so that its replies can be told. POLICY looks into it.",
+    matches=(oxm.ETH_TYPE,),
     miss=Miss.RETURN,
 )
 

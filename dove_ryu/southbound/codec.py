@@ -35,6 +35,7 @@ from dove_ryu.openflow.flow import (
     SetField,
     Term,
     ToController,
+    Track,
     Unit,
 )
 from dove_ryu.openflow.oxm import Field
@@ -51,7 +52,8 @@ _IN_PORT_ONLY_16_BITS, _CONTROLLER, _WHOLE_PACKET = 0xFFF8, 0xFFFFFFFD, 0xFFFF
 _NICIRA = 0x00002320
 _OUTPUT, _PUSH_VLAN, _POP_VLAN, _DECREMENT_TTL, _SET_FIELD, _EXPERIMENTER = 0, 17, 18, 24, 25, 0xFFFF
 _DOT1Q = 0x8100
-_REG_MOVE, _REG_LOAD, _RESUBMIT_TABLE, _OUTPUT_REG, _CONTROLLER_2 = 6, 7, 14, 15, 37
+_REG_MOVE, _REG_LOAD, _RESUBMIT_TABLE, _OUTPUT_REG, _CONNTRACK, _CONTROLLER_2 = 6, 7, 14, 15, 35, 37
+_COMMIT, _NO_TABLE = 1, 0xFF
 _METER_PROPERTY = 5
 _GOTO_TABLE, _APPLY_ACTIONS, _METER = 1, 4, 6
 _NOTIFY = 1
@@ -190,6 +192,12 @@ def _resubmit(action: Resubmit) -> bytes:
     return _nicira(_RESUBMIT_TABLE, struct.pack("!HB3x", _IN_PORT_ONLY_16_BITS, action.table))
 
 
+def _track(action: Track) -> bytes:
+    commit, table = (_COMMIT, _NO_TABLE) if action.table is None else (0, action.table)
+    zone = _oxm_header(action.zone) + struct.pack("!H", action.width - 1)
+    return _nicira(_CONNTRACK, struct.pack("!H", commit) + zone + struct.pack("!B5x", table))
+
+
 def _push_vlan(action: PushVlan) -> bytes:
     return struct.pack("!HHH2x", _PUSH_VLAN, 8, _DOT1Q)
 
@@ -208,6 +216,7 @@ _ENCODERS: dict[type[Action], Callable[..., bytes]] = {
     ToController: _to_controller,
     DecrementTtl: _decrement_ttl,
     Resubmit: _resubmit,
+    Track: _track,
 }
 
 
@@ -425,6 +434,10 @@ def _read_nicira(subtype: int, data: bytes) -> Action:
         return OutputTo(_read_oxm_header(data[12:16], with_value=False)[0])
     if subtype == _RESUBMIT_TABLE and len(data) == 16:
         return Resubmit(data[12])
+    if subtype == _CONNTRACK and len(data) == 24:
+        zone = _read_oxm_header(data[12:16], with_value=False)[0]
+        width, table = int.from_bytes(data[16:18], "big") + 1, data[18]
+        return Track(zone, width, None if table == _NO_TABLE else table)
     if subtype == _CONTROLLER_2 and len(data) == 24:
         return ToController(int.from_bytes(data[20:24], "big"))
     raise UnknownOnWire(f"Nicira action {subtype} of {len(data)} bytes is in no flow of ours")

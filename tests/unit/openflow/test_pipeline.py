@@ -97,7 +97,7 @@ def test_every_table_says_what_becomes_of_a_miss() -> None:
     assert text(flows[:9]).splitlines() == [
         "cookie=0xd000000000000000, priority=0 actions=drop",
         "cookie=0xd000000001000000, table=1, priority=0 actions=drop",
-        "cookie=0xd000000002000000, table=2, priority=0 actions=resubmit(,17),controller(meter_id=2)",
+        "cookie=0xd000000002000000, table=2, priority=0 actions=resubmit(,19),controller(meter_id=2)",
         "cookie=0xd000000003000000, table=3, priority=0 actions=goto_table:5",
         "cookie=0xd000000004000000, table=4, priority=0 actions=drop",
         "cookie=0xd000000005000000, table=5, priority=0 actions=goto_table:6",
@@ -105,9 +105,9 @@ def test_every_table_says_what_becomes_of_a_miss() -> None:
         "cookie=0xd000000007000000, table=7, priority=0 actions=goto_table:9",
         "cookie=0xd000000008000000, table=8, priority=0 actions=drop",
     ]
-    assert text(flows[16:18]).splitlines() == [
-        "cookie=0xd000000010000000, table=16, priority=0 actions=controller(meter_id=1)",
-        "cookie=0xd000000011000000, table=17, priority=0 actions=drop",
+    assert text(flows[18:20]).splitlines() == [
+        "cookie=0xd000000012000000, table=18, priority=0 actions=controller(meter_id=1)",
+        "cookie=0xd000000013000000, table=19, priority=0 actions=drop",
     ]
 
 
