@@ -40,12 +40,18 @@ from dove_ryu.openflow.flow import (
     Resubmit,
     SetField,
     ToController,
+    Track,
 )
 from dove_ryu.openflow.oxm import Field
 
 CARRIED = (oxm.METADATA, *oxm.REGISTERS)
 OF_THE_TUNNEL = (oxm.TUN_ID, oxm.TUN_DST, oxm.TUN_IPV6_DST)
 TAGGED = 0x8100
+ECHO_REQUESTS = (8, 128)
+NEW = 1
+Connection = tuple[int, tuple[int | None, int | None], tuple[int | None, int | None]]
+"""A zone, who began, and who was meant."""
+
 MOST_QUESTIONS = 5
 MOST_TUNNELS = 4
 """Through how many tunnels a packet may go: one, and one more for each tombstone that it meets."""
@@ -121,7 +127,7 @@ class Packet:
         tag = int.from_bytes(self.frame[14:16], "big") & 0xFFF | oxm.TAGGED if self.tagged else 0
         if inside[oxm.ETH_TYPE] == oxm.IPV6:
             inside[oxm.IP_TOS] = int.from_bytes(self.frame[14:16], "big") >> 4 & 0xFF
-        return dict.fromkeys(CARRIED, 0) | self.known | inside | {oxm.VLAN_VID: tag}
+        return dict.fromkeys((*CARRIED, oxm.CT_STATE), 0) | self.known | inside | {oxm.VLAN_VID: tag}
 
     def write(self, what: Field, value: int) -> None:
         """Give a field a value; KeyError where this frame has no such field."""
@@ -195,6 +201,7 @@ class Switch:
         self.ports = dict(ports)
         self.now = now
         self.ends: list[FlowEnd] = []
+        self._connections: set[Connection] = set()
         self._tables: dict[int, dict[FlowKey, Entry]] = {}
         self._by_priority: dict[int, list[Entry]] = {}
 
@@ -280,8 +287,25 @@ class Switch:
                     yield PacketIn(flow.cookie, flow.table, known, bytes(packet.frame))
                 elif isinstance(action, Resubmit):
                     yield from self.run(packet, action.table)
+                elif isinstance(action, Track):
+                    at = self._track(packet, action)
                 elif not isinstance(action, Metered):  # no packet here is one too many
                     yield from act(packet, action)
+
+    def _track(self, packet: Packet, action: Track) -> int | None:
+        """Keep the connection that a ping begins, or tell whether it answers one."""
+        values = packet.values()
+        zone = values[action.zone] & (1 << action.width) - 1
+        kind = values.get(oxm.ICMP_TYPE, values.get(oxm.ICMPV6_TYPE))
+        source = (values.get(oxm.IPV4_SRC), values.get(oxm.IPV6_SRC))
+        target = (values.get(oxm.IPV4_DST), values.get(oxm.IPV6_DST))
+        assert zone, "a connection is of some network"
+        if action.table is None and kind in ECHO_REQUESTS:
+            self._connections.add((zone, source, target))
+        elif action.table is not None:
+            known = kind not in ECHO_REQUESTS and (zone, target, source) in self._connections
+            packet.known[oxm.CT_STATE] = oxm.TRACKED | (oxm.ESTABLISHED | oxm.REPLYING if known else NEW)
+        return action.table
 
 
 def act(packet: Packet, action: Action) -> Iterator[int]:

@@ -94,7 +94,8 @@ def near(place: int) -> st.SearchStrategy[int]:
 def _network(draw: st.DrawFn, slot: Slot, own: int) -> Content:
     vni = draw(st.sampled_from((5, 5, 5, 7) if slot[1] == "n1" else (6, 6, 6, 7)))
     gateways = draw(st.sampled_from(((GATEWAY,), (GATEWAY,), (GATEWAY, SECOND_GATEWAY), ())))
-    return VirtualNetwork(slot[1], own, vni, draw(st.sampled_from(Service)), gateways)
+    zone = draw(st.sampled_from((NETWORKS.index(slot[1]) + 1, 0)))
+    return VirtualNetwork(slot[1], own, vni, draw(st.sampled_from(Service)), gateways, zone)
 
 
 def _domain(draw: st.DrawFn, slot: Slot, own: int) -> Content:
@@ -110,9 +111,8 @@ def _policy(draw: st.DrawFn, slot: Slot, own: int) -> Content:
     source, destination = (slot[2], slot[3]) if slot[0] == "policy" else (None, None)
     ttl, tracking = draw(st.sampled_from((0, 300))), draw(st.integers(1, 3))
     rate = draw(st.sampled_from((None, None, *RATES))) if source is not None else None
-    return Policy(
-        slot[1], source, destination, own, draw(actions), ttl, tracking, draw(st.sampled_from((None, 9))), rate
-    )
+    dscp, stateful = draw(st.sampled_from((None, 9))), source is not None and draw(st.booleans())
+    return Policy(slot[1], source, destination, own, draw(actions), ttl, tracking, dscp, rate, stateful)
 
 
 def _endpoint(draw: st.DrawFn, slot: Slot, own: int) -> Content:
@@ -176,7 +176,7 @@ def usual() -> State:
     state: State = dict.fromkeys(SLOTS)
     for vni, network, service in ((5, "n1", Service.L2), (6, "n2", Service.L3)):
         content: dict[Slot, Content] = {
-            ("network", network): VirtualNetwork(network, 0, vni, service, (GATEWAY,)),
+            ("network", network): VirtualNetwork(network, 0, vni, service, (GATEWAY,), vni),
             ("default", network): Policy(network, None, None, 0, ("deny",)),
             ("policy", network, "red", "blue"): Policy(network, "red", "blue", 0, ("accept",)),
             **{("domain", network, domain): PolicyDomain(network, domain, 0) for domain in DOMAINS},

@@ -103,7 +103,13 @@ def test_a_tracking_number_rises_by_one_exactly_when_the_policy_changes(old, new
     def meaning(blueprint: Blueprint) -> dict[str, object]:
         actions = {plan.name: plan for plan in blueprint.actions}
         said = {
-            plan.name: (plan.ttl, plan.dscp, plan.rate, [(name, actions.get(name)) for name in plan.actions])
+            plan.name: (
+                plan.ttl,
+                plan.dscp,
+                plan.rate,
+                plan.stateful,
+                [(name, actions.get(name)) for name in plan.actions],
+            )
             for plan in blueprint.policies
         }
         return {**said, "default": (blueprint.verdict_ttl, blueprint.verdict)}

@@ -102,7 +102,9 @@ def policies_of(network: str, source: str | None, destination: str | None) -> st
     names = st.sampled_from((*ACTIONS, "accept", "accept", "deny"))
     sequences = st.just(("accept",)) | st.lists(names, max_size=3).map(tuple)
     dscps = st.none() | st.integers(0, 63)
-    return st.builds(Policy, *map(st.just, known), sequences, st.integers(0, 9), st.integers(1, 9), dscps, rates)
+    return st.builds(
+        Policy, *map(st.just, known), sequences, st.integers(0, 9), st.integers(1, 9), dscps, rates, st.booleans()
+    )
 
 
 def segments_of(network: str, source: str, destination: str) -> st.SearchStrategy[Entity]:
@@ -227,13 +229,13 @@ def without_contradictions(plan: PolicyPlan, kinds: Mapping[str, str]) -> Policy
     said = [kinds[name] for name in plan.actions]
     if "deny" in said:
         left = tuple(name for name in plan.actions if kinds[name] in ("deny", "log"))
-        return replace(plan, actions=left, dscp=None, rate=None)
+        return replace(plan, actions=left, dscp=None, rate=None, stateful=False)
     once = [
         name
         for place, name in enumerate(plan.actions)
         if kinds[name] not in ("mark", "rate") or kinds[name] not in said[:place]
     ]
-    dscp, rate = (None if kind in said else value for kind, value in (("mark", plan.dscp), ("rate", plan.rate)))
+    dscp, rate = None if "mark" in said else plan.dscp, None if "rate" in said else plan.rate
     return replace(plan, actions=tuple(once), dscp=dscp, rate=rate)
 
 
@@ -261,7 +263,16 @@ def blueprints(draw: st.DrawFn, network: str = "blue") -> Blueprint:
         actions,
         tuple(
             without_contradictions(
-                PolicyPlan(one, other, draw(sequences), draw(ttls), draw(st.none() | st.just(10)), draw(rates)), kinds
+                PolicyPlan(
+                    one,
+                    other,
+                    draw(sequences),
+                    draw(ttls),
+                    draw(st.none() | st.just(10)),
+                    draw(rates),
+                    draw(st.booleans()),
+                ),
+                kinds,
             )
             for one, other in pairs
         ),

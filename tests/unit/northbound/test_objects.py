@@ -28,6 +28,7 @@ SHOP = "/v1/networks/shop"
                 "ttl": 7,
                 "dscp": None,
                 "rate": None,
+                "stateful": False,
                 "tracking": 1,
             },
         ),

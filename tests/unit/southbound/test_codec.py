@@ -41,6 +41,7 @@ from dove_ryu.openflow.flow import (
     SetField,
     Term,
     ToController,
+    Track,
     match,
     put,
 )
@@ -57,6 +58,7 @@ NAMES = {register: register.name for register in oxm.REGISTERS} | {
     oxm.TUN_IPV6_SRC: "tun_ipv6_src",
     oxm.TUN_IPV6_DST: "tun_ipv6_dst",
     oxm.METADATA: "metadata",
+    oxm.CT_STATE: "ct_state",
     oxm.IN_PORT: "in_port",
     oxm.IN_PORT_NXM: "in_port_nxm",
     oxm.VLAN_VID: "vlan_vid",
@@ -133,6 +135,8 @@ def action_of(action: Action) -> tuple[object, ...]:
             return "load", name_of(field), low << 6 | mask.bit_count() - 1, value >> low
         case Move(source, target, width, source_low, target_low):
             return "move", name_of(source), name_of(target), width, source_low, target_low
+        case Track(field, width, table):
+            return "ct", int(table is None), name_of(field), width - 1, 0xFF if table is None else table
         case Output(port):
             return "output", port, 0
         case OutputTo(field):
@@ -174,6 +178,8 @@ def heard(action: Any) -> tuple[object, ...]:
             return ("decrement",)
         case parser.NXActionResubmitTable(in_port=port, table_id=table):
             return "resubmit", port, table
+        case parser.NXActionCT(flags=flags, zone_src=source, zone_ofs_nbits=span, recirc_table=table, actions=[]):
+            return "ct", flags, source, span, table
         case parser.OFPInstructionMeter(meter_id=meter):
             return "meter", meter
         case parser.OFPInstructionGotoTable(table_id=table):
@@ -304,7 +310,7 @@ def test_any_packet_in_is_read_as_the_frameworks_parser_reads_it(
 
 
 def test_fields_that_the_pipeline_does_not_know_are_passed_over() -> None:
-    fields = {"tcp_dst": 80, "metadata": (5, 0xFF), "reg1": 7, "ct_state": 1}
+    fields = {"tcp_dst": 80, "metadata": (5, 0xFF), "reg1": 7, "ct_mark": 1}
     assert codec.read_packet_in(packet_in(fields, b"")).fields == {oxm.REGISTERS[1]: 7}
 
 
