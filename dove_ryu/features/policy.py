@@ -51,16 +51,14 @@ class PolicyCache(Feature):
         """Entries of a policy that changed or whose action did, and of its pair when it is the first to govern it."""
         match fact.either:
             case Policy() as policy:
-                sides = [side for side in (fact.before, fact.after) if isinstance(side, Policy)]
-                for side in sides:
-                    yield _forget_number(side.number)
+                for side in (fact.before, fact.after):
+                    if isinstance(side, Policy):
+                        yield from _forget(tables, side)
                 yield from _forget_pair(tables, policy.source, policy.destination)
-                if any(side.stateful for side in sides):
-                    yield from _forget_pair(tables, policy.destination, policy.source)
             case PolicyAction(name=name):
                 for policy in tables.policies.values():
                     if name in policy.actions:
-                        yield _forget_number(policy.number)
+                        yield from _forget(tables, policy)
 
 
 def _wanted(request: Request, source: PolicyDomain, destination: PolicyDomain) -> bool:
@@ -79,6 +77,13 @@ NO_POLICY = 0
 
 def _forget_number(number: int) -> FlowDelete:
     return FlowDelete(int(Cookie(Kind.POLICY, number)), OBJECT_MASK, POLICY.number)
+
+
+def _forget(tables: NetworkTables, policy: Policy) -> Iterator[FlowDelete]:
+    """What a policy said, and where it may let replies pass, whatever forbids them."""
+    yield _forget_number(policy.number)
+    if policy.stateful:
+        yield from _forget_pair(tables, policy.destination, policy.source)
 
 
 def _forget_pair(tables: NetworkTables, one: str | None, other: str | None) -> Iterator[FlowDelete]:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dove_ryu.model.entities import Entity, Location, Policy, Service, VirtualNetwork
+from dove_ryu.model.entities import Entity, Location, Policy, PolicyAction, Service, VirtualNetwork
 from dove_ryu.model.resolution import Outcome, PolicyRequest, resolve
 from dove_ryu.model.world import Change
 
@@ -89,6 +89,14 @@ def test_an_answer_needs_a_policy_that_is_stateful_and_allows(changed: Policy) -
     put(fabric, changed)
     assert send(fabric, "e4", "e1", reply=True) == []
     put(fabric, STATEFUL)
+    assert send(fabric, "e4", "e1", reply=True) == [E1]
+
+
+def test_a_policy_that_comes_to_allow_is_answered_at_once() -> None:
+    fabric = world(actions=("unheard-of",))
+    assert send(fabric, "e4", "e1", reply=True) == [], "and this is remembered"
+    put(fabric, PolicyAction("n1", "unheard-of", 901, "accept"))
+    assert send(fabric, "e1", "e4") == [E4]
     assert send(fabric, "e4", "e1", reply=True) == [E1]
 
 
