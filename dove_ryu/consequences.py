@@ -4,7 +4,7 @@ What standing flows are built on is told before a change (:func:`built_on`), bec
 forget follows from the facts that come out of it.  A change reaches exactly the dSwitches that can hold something about
 it: those that host the network, or an appliance that its packets pass, before it or after it (F22).  A moved endpoint is
 the exception that the report makes: the dSwitch that it left keeps tombstones, and tells only those who still send there
-(F19).
+(F19).  Of a network with stateful policies all are told (X7).
 """
 
 from __future__ import annotations
@@ -144,6 +144,10 @@ class Consequences:
             if not tombstones:
                 return hosts
             self.tombstones.setdefault(before.dpid, []).extend(tombstones)
+            if tables.network is not None and tables.network.zone:
+                return (
+                    hosts  # what may be a reply only ends where the endpoint was, and nobody would hear that it moved
+                )
         return {before.dpid, after.dpid}
 
     def _outdated(self, tables: NetworkTables, fact: Fact) -> Iterator[FlowDelete]:

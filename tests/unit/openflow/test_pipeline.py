@@ -6,8 +6,20 @@ import warnings
 import pytest
 
 from dove_ryu.openflow import oxm, pipeline
-from dove_ryu.openflow.fields import BY_ADDRESS, OUTPUT_PORT, SOURCE_DOMAIN, VNI, Cookie, Kind
-from dove_ryu.openflow.flow import IN_PORT, Action, DecrementTtl, Metered, Output, OutputTo, Resubmit, copy, put, text
+from dove_ryu.openflow.fields import BY_ADDRESS, OUTPUT_PORT, SOURCE_DOMAIN, VNI, ZONE, Cookie, Kind
+from dove_ryu.openflow.flow import (
+    IN_PORT,
+    Action,
+    DecrementTtl,
+    Metered,
+    Output,
+    OutputTo,
+    Resubmit,
+    Track,
+    copy,
+    put,
+    text,
+)
 from dove_ryu.openflow.pipeline import (
     CLASSIFY,
     GROUPCAST,
@@ -19,6 +31,7 @@ from dove_ryu.openflow.pipeline import (
     NEIGHBOUR_REQUESTS,
     OUTPUT,
     POLICY,
+    REPLIES,
     ROUTER,
     SOURCE_GUARD,
     TABLES,
@@ -70,6 +83,8 @@ def test_a_match_that_is_not_declared_is_refused(table: Table) -> None:
         (SOURCE_GUARD, DecrementTtl(), "table SOURCE_GUARD may not do dec_ttl"),
         (GROUPCAST, Resubmit(0), "table GROUPCAST does not ask CLASSIFY"),
         (POLICY, Metered(17), "table POLICY may not do meter:17"),
+        (REPLIES, Track(ZONE.field, 16), "table REPLIES may not do ct"),
+        (REPLIES, Track(ZONE.field, 16, LOCATION.number), "table REPLIES does not lead to LOCATION"),
     ],
 )
 def test_an_action_that_is_not_declared_is_refused(table: Table, action: Action, reason: str) -> None:
