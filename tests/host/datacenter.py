@@ -48,8 +48,9 @@ class SeenFlow:
 class DataCenter(Emulation):
     """An emulation whose first DPS is `dps`."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, **options: Any) -> None:
+        """`options` are those of Emulation."""
+        super().__init__(**options)
         self._declared: dict[tuple[str, str], Document] = {}
 
     @property
