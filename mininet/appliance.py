@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import namespace
 from emulated_node import EmulatedNode, connect, ip, random_mac
@@ -103,7 +103,7 @@ class Appliance(EmulatedNode):
             }
         )
 
-    def _elements(self, name: str) -> list[dict[str, Mapping[str, list[int | str]]]]:
+    def _elements(self, name: str) -> list[dict[str, Any]]:
         listed = json.loads(self.run("nft", "--json", "list", "set", "netdev", "appliance", name))
         found = next(each["set"] for each in listed["nftables"] if "set" in each)
         return [each["elem"] for each in found.get("elem", ())]

@@ -71,7 +71,7 @@ class Underlay(EmulatedNode):
         namespace.sysctl("ipv6/conf/default/disable_ipv6", 1)
         ip(f"link add {self.BRIDGE} type bridge mcast_snooping 0", f"link set {self.BRIDGE} up")
 
-    def plug(self, node: EmulatedNode, device: str, mac: str, mtu: int) -> None:
+    def plug(self, node: EmulatedNode, device: str, mac: str, mtu: int = UNDERLAY_MTU) -> None:
         """A cable from the node's `device` into the network. Both ends come up."""
         port = f"to-{node.name}"
         connect(node, device, mac, self, port)

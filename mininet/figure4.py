@@ -2,8 +2,8 @@
 
     python mininet/figure4.py
 
-builds it with its appliances, applies the blueprint of figure4.yaml and gives Mininet's command line, where `ws1 ping lb` passes and
-`ws1 ping ws2` does not. The demo and the tests build the same with `build`.
+builds it with its appliances, applies the blueprint of figure4.yaml and gives Mininet's command line, where `ws1 ping
+lb` passes and `ws1 ping ws2` does not. The demo and the tests build the same with `build`.
 
 The report's text and its table 3 disagree about who runs where (WS1 stands in the table only, WS2 twice in the text).
 Here the table decides, and the text where the table is silent: LB and WS2 on 10.0.0.2, WS1 and DB1 on 10.0.0.3, WS3 and
@@ -119,7 +119,7 @@ class Figure4:
             if (policy["from"], policy["to"]) == pair:
                 return list(policy["actions"])
             if policy.get("symmetric") and (policy["to"], policy["from"]) == pair:
-                return policy["actions"][::-1]
+                return list(reversed(policy["actions"]))
         return [self.blueprint["default_policy"]]
 
     def ip(self, endpoint: str, version: int = 4) -> str:
