@@ -59,6 +59,11 @@ class Watch:
             for seen in _read(place, capture.frames(f"({only}) or (vlan and ({only}))"))
         )
 
+    def pings(self, only: str, place: str) -> set[tuple[int, int]]:
+        """Identification and sequence number of the pings that were seen at a place."""
+        found = (re.search(r" id (\d+), seq (\d+)", seen.frame) for seen in self.sightings(only, place))
+        return {(int(each[1]), int(each[2])) for each in found if each}
+
     def journey(self, only: str) -> list[str]:
         """The way of one packet, as its sightings are written."""
         return [str(seen) for seen in self.sightings(only)]
