@@ -74,6 +74,13 @@ class Figure4:
             instance = {"name": "one", "dswitch": dpid, **self.appliances[name].server_ports}
             self._put(f"/v1/appliances/{name}", {"kind": plan.kind, "instances": [instance]})
 
+    def segments(self, appliance: str) -> list[dict[str, Any]]:
+        """What the DPS shows of an appliance's VLANs."""
+        status, answer = self.dps.request("GET", f"/v1/appliances/{appliance}")
+        if status != 200:
+            raise RuntimeError(f"GET /v1/appliances/{appliance}: {status}: {answer}")
+        return list(answer["segments"])
+
     def apply(self) -> None:
         """Give the DPS the blueprint, which is the tenant's. RuntimeError says what it objects to."""
         self._put(f"/v1/networks/{self.blueprint['network']}/blueprint", self.blueprint)
