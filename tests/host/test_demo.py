@@ -201,16 +201,19 @@ def test_the_demo_says_what_it_is(start: Start) -> None:
 
 def test_the_bench_compares_both_kinds_of_tunnels(start: Start, tmp_path: Path) -> None:
     raw = tmp_path / "samples.json"
-    program = start(*BENCH, "--rounds", "1", "--seconds", "1", "--json", str(raw))
+    program = start(*BENCH, "--rounds", "1", "--seconds", "1", "--appliances", "2", "--json", str(raw))
     output, _ = program.communicate(timeout=120)
     assert program.returncode == 0, output
-    assert re.search(r"\nTCP, Mbit/s +vxlan +\d+ \(\d+, \d+\) +\d+ \(\d+, \d+\) +[\d.]+ \(", output)
-    assert re.search(r"\ngeneve: TCP at [\d.]+ of a plain tunnel's rate", output)
+    assert re.search(r"\nTCP, Mbit/s +2 +\d+ \(\d+, \d+\) +\d+ \(\d+, \d+\) +[\d.]+ \(", output)
+    assert re.search(
+        r"\ngeneve, beside the hand-made path: TCP at [\d.]+, new connections at [\d.]+ of its rate", output
+    )
     samples = json.loads(raw.read_text())["samples"]
-    assert {(sample["tunnel"], sample["side"]) for sample in samples} == {
-        (tunnel, side) for tunnel in ("geneve", "vxlan") for side in ("dSwitches", "plain tunnel")
+    assert {(sample["tunnel"], sample["appliances"], sample["path"]) for sample in samples} == {
+        (tunnel, 2, path) for tunnel in ("geneve", "vxlan") for path in ("dSwitches", "hand-made path")
     }
-    assert all(sample["tcp_mbit_s"] > 1 and 0 < sample["cached_ms"] < 1000 for sample in samples)
+    assert all(sample[rate] > 1 for sample in samples for rate in ("tcp_mbit_s", "connections_s", "destinations_s"))
+    assert all(0 < sample["cached_ms"] < 1000 for sample in samples)
 
 
 def test_a_bench_that_is_interrupted_leaves_nothing_behind(start: Start) -> None:
