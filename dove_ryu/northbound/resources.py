@@ -103,6 +103,7 @@ class Resources:
         yield Resource(
             "/v1/appliances/{name}",
             {"GET": self._get_appliance, "PUT": self._put_appliance, "DELETE": self._delete_appliance},
+            parameters=("dry_run",),
         )
         yield Resource("/v1/trace", {"GET": self._get_trace}, parameters=_TRACED)
         yield Resource("/v1/status", {"GET": self._get_status})
@@ -197,8 +198,11 @@ class Resources:
         return single(request, "appliances", self._appliances.one(names["name"]))
 
     def _put_appliance(self, request: Request, names: Names) -> Response:
-        name = names["name"]
-        created = self._appliances.put(name, document_of(request), Precondition.of(request))
+        name, dry_run = names["name"], flag(request, "dry_run")
+        value, precondition = document_of(request), Precondition.of(request)
+        if dry_run:
+            return as_json({"changes": list(map(_change, self._appliances.foresee(name, value, precondition)))})
+        created = self._appliances.put(name, value, precondition)
         return single(request, "appliances", self._appliances.one(name), created)
 
     def _delete_appliance(self, request: Request, names: Names) -> Response:
