@@ -18,7 +18,7 @@ from functools import cache
 from types import TracebackType
 from typing import Any
 
-from emulation import DpsNode, Emulation, Endpoint, Hypervisor, PingResult, wait_until
+from emulation import Appliance, DpsNode, Emulation, Endpoint, Hypervisor, PingResult, wait_until
 
 from dove_ryu.openflow.fields import Cookie, Kind
 from dove_ryu.openflow.pipeline import Table
@@ -49,8 +49,9 @@ class SeenFlow:
 class DataCenter(Emulation):
     """An emulation whose first DPS is `dps`."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, **options: Any) -> None:
+        """`options` are those of Emulation."""
+        super().__init__(**options)
         self._declared: dict[tuple[str, str], Document] = {}
 
     @property
@@ -90,6 +91,14 @@ class DataCenter(Emulation):
         """What the DPS shows of an endpoint."""
         shown: Document = self.read(f"/v1/networks/{node.network}/endpoints/{node.endpoint}")
         return shown
+
+    def register(self, name: str, *appliances: Appliance, **fields: Any) -> Document:
+        """Put an appliance whose instances these are, in the order given called one, two, ...; what the DPS then shows
+        of it."""
+        names = ("one", "two", "three")[: len(appliances)]
+        instances = [{"name": each, **instance(at)} for each, at in zip(names, appliances, strict=True)]
+        answer: Document = self.put(f"/v1/appliances/{name}", {"kind": name, "instances": instances, **fields})
+        return answer
 
     def trace(self, network: str, source: str, destination: str) -> Document:
         shown: Document = self.read(f"/v1/trace?network={network}&source={source}&destination={destination}")
@@ -159,6 +168,11 @@ class DataCenter(Emulation):
 def dpid(server: Hypervisor) -> str:
     """The datapath id of a server's dSwitch, as REST writes it; also while its database is away."""
     return server.vsctl("get", "Bridge", Hypervisor.DSWITCH, "datapath_id").strip().strip('"')
+
+
+def instance(appliance: Appliance) -> Document:
+    """Where an appliance is, as an instance of one is registered."""
+    return {"dswitch": dpid(appliance.server), **appliance.server_ports}
 
 
 def flows(server: Hypervisor, table: Table, kind: Kind) -> list[SeenFlow]:
