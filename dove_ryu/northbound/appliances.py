@@ -14,6 +14,7 @@ from dove_ryu.model.addresses import canonical_mac
 from dove_ryu.model.blueprint import BlueprintError
 from dove_ryu.model.chains import serving
 from dove_ryu.model.documents import Document, document_of, key_of
+from dove_ryu.model.edits import Difference, compare
 from dove_ryu.model.entities import Appliance, Instance, Place, Segment, Sharing, dpid_text
 from dove_ryu.model.reading import Part, Problem, suggestion
 from dove_ryu.northbound.drafts import version_of
@@ -76,6 +77,15 @@ class Appliances:
             return self._store.commit({_key(name): document}, expect={_key(name): version}), version == ABSENT
 
         return settle(self._service, attempt)
+
+    def foresee(self, name: str, value: object, precondition: Precondition) -> list[Difference]:
+        """What :meth:`put` would change, after every check that it makes; nothing is changed."""
+        wanted = read(name, value)
+        precondition.check(f"appliance '{name}'", version_of(self._store.get(_key(name))))
+        registered = self._service.ask(lambda dps: (_obstacle(dps, wanted), dps.world.appliances.get(name)))
+        if registered[0]:
+            raise Refusal(409, registered[0])
+        return list(compare(_by_path(registered[1]), _by_path(wanted)))
 
     def delete(self, name: str, precondition: Precondition) -> None:
         """Forget an appliance; the policies that lead through it deny from now on."""
@@ -172,9 +182,23 @@ def _shown(dps: Dps, name: str) -> Shown | None:
     appliance = dps.world.appliances.get(name)
     if appliance is None:
         return None
+    segments = [_segment_shown(appliance, each) for each in segments_of(dps, name)]
+    return {"name": name, **_in_words(appliance), "segments": segments}
+
+
+def _in_words(appliance: Appliance) -> Document:
+    """An appliance in the words in which it is put."""
     document = document_of(appliance)
-    document["instances"] = list(map(_instance_shown, document["instances"]))
-    return {"name": name, **document, "segments": [_segment_shown(appliance, each) for each in segments_of(dps, name)]}
+    return {**document, "instances": list(map(_instance_shown, document["instances"]))}
+
+
+def _by_path(appliance: Appliance | None) -> dict[str, Document]:
+    """An appliance and its instances, each as an object of its own."""
+    if appliance is None:
+        return {}
+    said = _in_words(appliance)
+    instances = {f"instances {appliance.name}/{each['name']}": each for each in said.pop("instances")}
+    return {f"appliances {appliance.name}": said, **instances}
 
 
 def _instance_shown(document: Mapping[str, object]) -> Document:

@@ -11,8 +11,9 @@ import http.client
 import re
 import signal
 import socket
+import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from types import TracebackType
 from typing import Any
@@ -224,19 +225,28 @@ def reaches(node: Endpoint, address: str, wait: float = 0.2) -> bool:
 
 
 class Pinging:
-    """A machine that pings an address, a hundred times a second, for the length of a `with` block; then `result`."""
+    """A machine that pings an address, a hundred times a second, for the length of a `with` block; then `result`.
+
+    ping does not wait for the answer to its last request when it is told to stop: where that one is not there yet, it
+    counts as never sent.
+    """
 
     def __init__(self, node: Endpoint, address: str) -> None:
         self._node, self._address = node, address
 
     def __enter__(self) -> Pinging:
-        self._ping = self._node.popen(["ping", "-n", "-q", "-i", "0.01", self._address])
+        self._output = tempfile.TemporaryFile()
+        self._ping = self._node.popen(["ping", "-n", "-i", "0.01", self._address], stdout=self._output)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._ping.send_signal(signal.SIGINT)
-        output, _ = self._ping.communicate(timeout=10)
-        self.result = PingResult.parse(output.decode())
+        with self._output:
+            self._ping.send_signal(signal.SIGINT)
+            self._ping.communicate(timeout=10)
+            self._output.seek(0)
+            result = PingResult.parse(self._output.read().decode())
+        under_way = result.transmitted not in result.rtts
+        self.result = replace(result, transmitted=result.transmitted - under_way)
 
 
 def ping_with_pattern(node: Endpoint, address: str, count: int, pattern: int, interval: float) -> PingResult:
