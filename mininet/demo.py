@@ -25,7 +25,7 @@ from appliance import MARK
 from demo_page import Page, show_flows, show_matrices, show_passages, show_round_trips, show_segments
 from dps_node import RYU_MANAGER
 from emulation import TUNNELLED, TUNNELLED_ARP, TUNNELLED_ND, Capture, Emulation, Hypervisor, ended_by_signals
-from figure4 import BLUEPRINT, Figure4
+from figure4 import BLUEPRINT, PROVIDED, Figure4
 from hypervisor import DOVE_DSWITCH
 
 from dove_ryu.openflow.fields import Cookie
@@ -46,8 +46,9 @@ def demonstrate(net: Emulation, page: Page) -> tuple[Figure4, list[str]]:
         figure = figure4.build(net)
     with contextlib.ExitStack() as stack:
         underlay = [stack.enter_context(each) for each in _captures(figure)]
-        with page.step(f"{len(figure.appliances)} appliances registered, by their ports and by what they are"):
-            figure.register()
+        with page.step(f"dove apply -f {os.path.relpath(PROVIDED)}") as came_out:
+            figure.dps.run("dove", "apply", "-f", str(PROVIDED))
+            came_out(", ".join(figure.appliances))
         with page.step(f"dove apply -f {os.path.relpath(BLUEPRINT)}") as came_out:
             came_out(figure.dps.run("dove", "apply", "-f", str(BLUEPRINT)).partition("\n")[0])
         with page.step(f"{len(figure.endpoints)} endpoints found by their iface-id, and let in by their dSwitches"):
@@ -88,7 +89,9 @@ def _report(
     page.say(
         f"\nThe mark of SSL's stand-in, DSCP {MARK}, was on {len(marked)} of {len(delivered)} datagrams that arrived"
     )
-    show_segments(page, matrix.segments(figure, counted), _place_of_appliances())
+    show_segments(
+        page, matrix.segments(figure, counted), {name: each.server.name for name, each in figure.appliances.items()}
+    )
     show_round_trips(page, trips, _place_of_endpoints(), planned)
     show_flows(page, *_flows(figure.servers))
     tunnelled, questions = (
@@ -113,10 +116,6 @@ def _report(
 
 def _place_of_endpoints() -> dict[str, str]:
     return {name: server for server, (_, hosted) in figure4.DEPLOYMENT.items() for name in hosted}
-
-
-def _place_of_appliances() -> dict[str, str]:
-    return {name: plan.server for name, plan in figure4.APPLIANCES.items()}
 
 
 def _differences(what: str, so: str, not_so: str, found: matrix.Ways, expected: matrix.Ways) -> Iterator[str]:
