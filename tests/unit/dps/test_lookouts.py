@@ -10,11 +10,11 @@ import pytest
 
 from dove_ryu.expeditions import FLIGHT, GRACE, SETTLING, Expeditions
 from dove_ryu.lookouts import FIRST_MARK, LONGEST, MarkedPacket, Point, marked_packet
-from dove_ryu.model.entities import Location, Policy
+from dove_ryu.model.entities import Location, Policy, Service, VirtualNetwork
 from dove_ryu.model.world import Change
 from dove_ryu.openflow.fields import OBJECT_MASK, Cookie, Kind
 from dove_ryu.openflow.flow import End, Flow, FlowChange, FlowDelete, FlowEnd, PacketOut
-from dove_ryu.openflow.pipeline import CHAIN_HOP
+from dove_ryu.openflow.pipeline import CHAIN_HOP, DELIVER
 
 from .pipeline import Fabric
 from .test_chains import CHAINS, Journey, chained, ping, travel
@@ -164,6 +164,33 @@ def test_over_ipv6(fabric: Fabric) -> None:
     put_up(fabric, marked)
     assert go(fabric, marked).ends == [(2, "b")]
     assert take_down(fabric, marked) == everywhere(2)
+
+
+def test_in_an_l3_network_lookouts_are_of_the_packets_version(fabric: Fabric) -> None:
+    tables = fabric.dps.world.tables["n"]
+    for name, last in (("a", 10), ("b", 11)):
+        both = (f"10.0.0.{last}", f"fd00::{name}")
+        fabric.apply([Change.put(replace(tables.endpoints[name], ips=both))])
+    fabric.apply([Change.put(VirtualNetwork("n", 100, 100, Service.L3))])
+    marked = mark(fabric)
+    delivering = [str(each.flow) for each in marked.lookouts if each.flow.table == DELIVER.number]
+    assert len(delivering) == 1
+    assert "nw_dst=10.0.0.11" in delivering[0]
+    put_up(fabric, marked)
+    assert go(fabric, marked).ends == [(2, "b")]
+    assert take_down(fabric, marked) == everywhere(2)
+
+
+def test_where_no_dswitch_is_connected_there_is_no_lookout(fabric: Fabric) -> None:
+    fabric.lose(2)
+    assert {each.dpid for each in mark(fabric).lookouts} == {1}
+
+
+def test_without_a_policy_only_the_destination_is_watched(fabric: Fabric) -> None:
+    tables = fabric.dps.world.tables["n"]
+    marked = marked_packet(fabric.dps, tables, tables.endpoints["a"], tables.endpoints["b"], None, NUMBER)
+    assert isinstance(marked, MarkedPacket)
+    assert {(each.dpid, each.hop) for each in marked.lookouts} == {(2, 0)}
 
 
 # ---- expeditions ---------------------------------------------------------------------------------
