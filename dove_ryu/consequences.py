@@ -17,15 +17,17 @@ from dove_ryu.model.entities import (
     DSwitch,
     Endpoint,
     Entity,
-    Instance,
+    Health,
     Learned,
     Location,
     Policy,
     PolicyAction,
     PolicyDomain,
+    Seat,
     Segment,
     VirtualNetwork,
 )
+from dove_ryu.model.provider import PROVIDED
 from dove_ryu.model.world import Change, Fact, NetworkTables, World
 from dove_ryu.openflow.fields import CACHED_COOKIE, CACHED_MASK, VNI
 from dove_ryu.openflow.flow import Flow, FlowChange, FlowDelete, match
@@ -78,8 +80,11 @@ class Consequences:
         entity = fact.either
         if isinstance(entity, DSwitch):
             self._touch_dswitch(entity.dpid)
-        elif isinstance(entity, Appliance):
-            self._touch_appliance(fact, entity.name)
+        elif isinstance(entity, Appliance | Seat):
+            name = entity.name if isinstance(entity, Appliance) else entity.appliance
+            self._touch_appliance(name, _places(self._world, fact.before) | _places(self._world, fact.after))
+        elif isinstance(entity, Health):
+            pass  # what is cached leads to segments, and where these lead is for standing flows to say
         else:
             assert tables is not None, "what is in a network has tables"
             self._touch_network(fact, tables, hosts)
@@ -108,9 +113,8 @@ class Consequences:
             if rival is not tables:
                 self.forget_fact(rival.hosts(), tables, fact)
 
-    def _touch_appliance(self, fact: Fact, name: str) -> None:
+    def _touch_appliance(self, name: str, places: set[int]) -> None:
         """What policies say that lead through an appliance may be another thing now, and other dSwitches can hold it."""
-        places = {instance.dpid for side in (fact.before, fact.after) for instance in _instances(side)}
         for tables in self._world.tables.values():
             hosts = tables.hosts()
             if tables.network is not None and any(segment.appliance == name for segment in tables.segments.values()):
@@ -182,9 +186,9 @@ Part = tuple[int, Scope, Collection[str]]
 def _built_on(world: World, change: Change, before: Entity | None) -> Iterator[Part]:
     if change.kind is DSwitch:
         yield from _on_dswitch(world, int(change.name, 16))
-    elif change.kind is Appliance:
-        for instance in (*_instances(before), *_instances(change.entity)):
-            yield instance.dpid, WHOLE_DSWITCH, ()
+    elif change.kind in (Appliance, Seat):
+        for dpid in _places(world, before) | _places(world, change.entity):
+            yield dpid, WHOLE_DSWITCH, ()
     elif change.kind is VirtualNetwork:
         own = world.tables.get(change.network)
         for tables in (*_claimants(world, before, change.entity), *([] if own is None else [own])):
@@ -229,19 +233,20 @@ class Chained:
         for change in changes:
             if isinstance(change.entity, Segment):
                 self._uses.setdefault(change.network, set()).add(change.entity.appliance)
-            elif isinstance(change.entity, Appliance):
-                self._places.setdefault(change.name, set()).update(each.dpid for each in change.entity.instances)
+            elif isinstance(change.entity, Appliance | Seat):
+                name = _appliance_of(change)
+                self._places.setdefault(name, set()).update(_places(world, change.entity))
 
     def built_on(self, change: Change) -> Iterator[Part]:
         """What a change can make others: all of a network's chains, at every dSwitch that can hold them."""
         networks: Iterable[str] = ()
         if change.kind in (VirtualNetwork, PolicyDomain, PolicyAction, Policy, Segment):
             networks = (change.network,)
-        elif change.kind in (Appliance, DSwitch):
+        elif change.kind is DSwitch or change.kind in PROVIDED:
             networks = {*self._uses, *(tables.name for tables in self._world.chained())}
         for network in networks:
             used = self._used(network)
-            if used and (change.kind is not Appliance or change.name in used):
+            if used and (change.kind not in PROVIDED or _appliance_of(change) in used):
                 for dpid in self._holders(network, used):
                     yield dpid, network, ()
 
@@ -253,15 +258,23 @@ class Chained:
 
     def _holders(self, network: str, used: Iterable[str]) -> set[int]:
         tables = self._world.tables.get(network)
-        holders = set() if tables is None else tables.hosts()
-        for name in used:
-            holders |= {instance.dpid for instance in _instances(self._world.appliances.get(name))}
-            holders |= self._places.get(name, set())
-        return holders
+        holders = self._world.provider.dpids(used) | (set() if tables is None else tables.hosts())
+        return holders.union(*(self._places.get(name, ()) for name in used))
 
 
-def _instances(appliance: Entity | None) -> tuple[Instance, ...]:
-    return appliance.instances if isinstance(appliance, Appliance) else ()
+def _appliance_of(change: Change) -> str:
+    """The name of the appliance that a change of something of the provider's is about."""
+    return change.name.partition("/")[0]
+
+
+def _places(world: World, side: Entity | None) -> set[int]:
+    """The dSwitches where instances are by what an appliance's entry says, or a seat."""
+    match side:
+        case Seat():
+            return {side.dpid}
+        case Appliance():
+            return {seat.dpid for seat in world.provider.seats_of(side)}
+    return set()
 
 
 def _claimants(world: World, *sides: Entity | None) -> Iterator[NetworkTables]:

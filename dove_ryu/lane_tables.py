@@ -24,10 +24,12 @@ from dove_ryu.model.entities import (
     Appliance,
     DSwitch,
     Endpoint,
+    Health,
     Location,
     Policy,
     PolicyAction,
     PolicyDomain,
+    Seat,
     Service,
     Verdict,
     VirtualNetwork,
@@ -257,7 +259,7 @@ class LaneTables:
                 for side in (fact.before, fact.after):
                     if isinstance(side, VirtualNetwork):
                         self._drop(side.vni)
-            case Appliance():
+            case Appliance() | Seat() | Health():
                 for sheet in self._sheets.values():
                     sheet.rules.clear()
             case entity:

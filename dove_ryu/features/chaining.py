@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from dove_ryu.features import Feature, onward
 from dove_ryu.model.chains import Hop, chain
-from dove_ryu.model.entities import Instance, Policy, Service, Verdict
+from dove_ryu.model.entities import Appliance, Instance, Policy, Seat, Service, Verdict
 from dove_ryu.model.resolution import judge
 from dove_ryu.model.world import NetworkTables, World
 from dove_ryu.openflow import oxm
@@ -49,8 +49,8 @@ class Chaining(Feature):
         base = Cookie(Kind.BASE)
         yield POLICY.flow(ABOVE_POLICIES, {CHAINED: 1}, [goto(OUTPUT)], base)
         for name in sorted(world.appliances):
-            for instance in world.appliances[name].instances:
-                port = _port(world, dpid, instance, instance.egress)
+            for seat in world.provider.seats_of(world.appliances[name]):
+                port = _port(world, dpid, seat, seat.egress)
                 if port is not None:
                     yield CLASSIFY.flow(ABOVE_ENDPOINTS, {oxm.IN_PORT: port}, [goto(CHAIN_RETURN)], base)
 
@@ -72,27 +72,28 @@ def _lead(world: World, dpid: int, policy: Policy, hop: Hop) -> Iterator[Flow]:
     lost on its way while an appliance moves.
     """
     cookie, label = Cookie(Kind.CHAIN, policy.number), hop.segment.label
-    there = hop.instance.dpid
-    way = [goto(CHAIN_HOP)] if there == dpid else onward(world, dpid, there, label)
+    seat = world.seat(hop.appliance, hop.instance)
+    assert seat is not None, "a chain leads to instances that are somewhere"
+    way = [goto(CHAIN_HOP)] if seat.dpid == dpid else onward(world, dpid, seat.dpid, label)
     if way is not None:
         yield CHAIN.flow(100, {SEGMENT_LABEL: label}, way, cookie)
-    here = [each for each in hop.appliance.instances if _port(world, dpid, each, each.ingress) is not None]
+    ingresses = ((each, _ingress(world, dpid, hop.appliance, each)) for each in hop.appliance.instances)
+    here = {instance: port for instance, port in ingresses if port is not None}
     taking = hop.instance if hop.instance in here else next(iter(here), None)
-    port = None if taking is None else _port(world, dpid, taking, taking.ingress)
-    if taking is not None and port is not None:
+    if taking is not None:
         yield TUNNEL_IN.flow(100, {oxm.TUN_ID: label}, [put(SEGMENT_LABEL, label), goto(CHAIN_HOP)], cookie)
         tag = [PushVlan(), put(oxm.VLAN_VID, oxm.TAGGED | hop.segment.vlan)] if hop.segment.vlan else []
         routed = [put(oxm.ETH_DST, taking.mac)] if hop.appliance.routed else []
         # An appliance may have one port for both ways, and be in a chain twice.
-        hand_over: list[Action] = [*tag, *routed, put(oxm.IN_PORT_NXM, 0), Output(port)]
+        hand_over: list[Action] = [*tag, *routed, put(oxm.IN_PORT_NXM, 0), Output(here[taking])]
         yield CHAIN_HOP.flow(100, {SEGMENT_LABEL: label}, hand_over, cookie)
 
 
 def _return(world: World, dpid: int, policy: Policy, hop: Hop, afterwards: list[Action]) -> Iterator[Flow]:
     """Back from an appliance, whichever instance of it is here."""
     tagged = hop.segment.vlan != 0
-    for instance in hop.appliance.instances:
-        port = _port(world, dpid, instance, instance.egress)
+    for seat in world.provider.seats_of(hop.appliance):
+        port = _port(world, dpid, seat, seat.egress)
         if port is not None:
             terms: Terms = {oxm.IN_PORT: port, oxm.VLAN_VID: oxm.TAGGED | hop.segment.vlan if tagged else 0}
             untag: list[Action] = [PopVlan()] if tagged else []
@@ -115,6 +116,12 @@ def _afterwards(tables: NetworkTables, policy: Policy, hops: Sequence[Hop], posi
     return [*known, goto(LOCATION)]
 
 
-def _port(world: World, dpid: int, instance: Instance, name: str) -> int | None:
+def _ingress(world: World, dpid: int, appliance: Appliance, instance: Instance) -> int | None:
+    """The number of the port through which an instance is given packets at a dSwitch; None where it is not there."""
+    seat = world.seat(appliance, instance)
+    return None if seat is None else _port(world, dpid, seat, seat.ingress)
+
+
+def _port(world: World, dpid: int, seat: Seat, name: str) -> int | None:
     """The number of an instance's port at a dSwitch; None where it is not there."""
-    return world.ports.get(dpid, {}).get(name) if instance.dpid == dpid else None
+    return world.ports.get(dpid, {}).get(name) if seat.dpid == dpid else None

@@ -51,7 +51,7 @@ def chain(tables: NetworkTables, policy: Policy) -> tuple[Hop, ...] | str:
 def _hop(tables: NetworkTables, policy: Policy, number: int, action: PolicyAction) -> Hop | str:
     if policy.source is None:
         return f"needs a source domain, which no default policy has, to let packets go on after action '{action.name}'"
-    appliance = tables.appliances.get(action.appliance or "")
+    appliance = tables.provider.appliances.get(action.appliance or "")
     if appliance is None:
         called = "an appliance" if action.appliance is None else f"appliance '{action.appliance}'"
         return f"needs {called} for its action '{action.name}', and none is registered"
@@ -61,7 +61,7 @@ def _hop(tables: NetworkTables, policy: Policy, number: int, action: PolicyActio
         return (
             f"has no segment to appliance '{appliance.name}' for its action '{action.name}'; apply the blueprint again"
         )
-    instance = serving(appliance, segment.network, segment.policy)
+    instance = serving(tables.provider.seated(appliance), segment.network, segment.policy)
     if instance is None:
         return (
             f"needs an instance of appliance '{appliance.name}' for its action '{action.name}', and none takes packets"

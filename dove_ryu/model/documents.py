@@ -22,6 +22,7 @@ from dove_ryu.model.entities import (
     Endpoint,
     Entity,
     Gateway,
+    Health,
     Instance,
     Learned,
     Location,
@@ -29,6 +30,7 @@ from dove_ryu.model.entities import (
     Policy,
     PolicyAction,
     PolicyDomain,
+    Seat,
     Segment,
     Service,
     Sharing,
@@ -152,6 +154,10 @@ def document_of(entity: Entity) -> Document:
                 "encap_types": [encapsulation.value for encapsulation in entity.encap_types],
                 "ovsdb": entity.ovsdb,
             }
+        case Seat():
+            return {"dpid": f"{entity.dpid:016x}", "ingress": entity.ingress, "egress": entity.egress}
+        case Health():
+            return {"up": entity.up, "reason": entity.reason, "since": entity.since}
         case _:
             return {
                 "kind": entity.kind,
@@ -176,6 +182,8 @@ def change_of(key: str, document: Document | None, pool: Pool | None = None) -> 
             kind, read = _PLACES[folder]
         case ["", "dove", "v1", "dswitches" | "appliances" as folder, name]:
             kind, read, network = *_INFRASTRUCTURE[folder], ""
+        case ["", "dove", "v1", "seats" | "health" as folder, appliance, instance]:
+            kind, read, network, name = *_OBSERVED[folder], "", f"{appliance}/{instance}"
         case _:
             return None
     if document is None:
@@ -276,6 +284,16 @@ def _appliance(_: str, name: str, document: Document, pool: Pool) -> Appliance:
     return Appliance(name, document["kind"], instances, Sharing(document["sharing"]), document["routed"])
 
 
+def _seat(_: str, name: str, document: Document, pool: Pool) -> Seat:
+    appliance, _, instance = name.partition("/")
+    return Seat(appliance, instance, int(document["dpid"], 16), document["ingress"], document["egress"])
+
+
+def _health(_: str, name: str, document: Document, pool: Pool) -> Health:
+    appliance, _, instance = name.partition("/")
+    return Health(appliance, instance, document["up"], document["reason"], document["since"])
+
+
 def _instance_document(instance: Instance) -> Document:
     return {
         "name": instance.name,
@@ -316,5 +334,9 @@ _INFRASTRUCTURE: dict[str, tuple[type[Entity], Read]] = {
     "dswitches": (DSwitch, _dswitch),
     "appliances": (Appliance, _appliance),
 }
+_OBSERVED: dict[str, tuple[type[Entity], Read]] = {
+    "seats": (Seat, _seat),
+    "health": (Health, _health),
+}
 _FOLDERS = {kind: folder for folder, (kind, _) in _WITHIN.items()}
-_BESIDE = {kind: folder for folder, (kind, _) in (_PLACES | _INFRASTRUCTURE).items()}
+_BESIDE = {kind: folder for folder, (kind, _) in (_PLACES | _INFRASTRUCTURE | _OBSERVED).items()}

@@ -167,6 +167,7 @@ class Sharing(enum.Enum):
 class Instance:
     """One of the machines that make up an appliance: two ports of a dSwitch, which may be the same.
 
+    :ivar dpid: datapath id of the dSwitch; 0 where the ports' own iface-ids say which it is, and which ports (X15).
     :ivar ingress: name of the port that packets are handed to it through.
     :ivar egress: name of the port that it gives them back through.
     :ivar weight: its share of what the appliance takes, among those of all instances; 0 for nothing new.
@@ -179,6 +180,11 @@ class Instance:
     egress: str
     weight: int = 1
     mac: str = ""
+
+    @property
+    def fixed(self) -> bool:
+        """Whether it is declared where it is."""
+        return self.dpid != 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +202,50 @@ class Appliance:
     instances: tuple[Instance, ...] = ()
     sharing: Sharing = Sharing.VLAN
     routed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """Where an instance of an appliance is (X15).
+
+    :ivar ingress: name of the port that packets are handed to it through.
+    :ivar egress: name of the port that it gives them back through.
+    """
+
+    appliance: str
+    instance: str
+    dpid: int
+    ingress: str
+    egress: str
+
+    @property
+    def name(self) -> str:
+        """What it is called among the seats of all appliances: ``FW-1/one``."""
+        return f"{self.appliance}/{self.instance}"
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Whether an instance of an appliance works, as it was last seen (X10); one of which nothing was seen does.
+
+    :ivar reason: what was seen, where it is down.
+    :ivar since: the time at which it came to be so, as ISO 8601 has it.
+    """
+
+    appliance: str
+    instance: str
+    up: bool
+    reason: str = ""
+    since: str = ""
+
+    @property
+    def name(self) -> str:
+        """What it is called among the health of all appliances: ``FW-1/one``."""
+        return f"{self.appliance}/{self.instance}"
+
+
+Provided = Appliance | Seat | Health
+"""What is the provider's, and of no network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,14 +368,5 @@ def dpid_text(dpid: int) -> str:
 
 
 Entity = (
-    VirtualNetwork
-    | PolicyDomain
-    | PolicyAction
-    | Policy
-    | Segment
-    | Endpoint
-    | Location
-    | Learned
-    | DSwitch
-    | Appliance
+    VirtualNetwork | PolicyDomain | PolicyAction | Policy | Segment | Endpoint | Location | Learned | DSwitch | Provided
 )

@@ -148,9 +148,9 @@ def _obstacle(dps: Dps, wanted: Appliance) -> str:
         return f"it is in use by {policy}, so its sharing cannot change; register another one and change over to that"
     taken: dict[Place, str] = {}
     for name, appliance in dps.world.appliances.items():
-        for place in ports_of(appliance) if name != wanted.name else ():
+        for place in ports_of(dps, appliance) if name != wanted.name else ():
             taken[place] = f"appliance '{name}'"
-    for place in ports_of(wanted):
+    for place in ports_of(dps, wanted):
         for other in places_at(dps, place.dpid):
             if other.port_at(place.dpid) == place.port:
                 taken[place] = f"endpoint '{other.network}/{other.endpoint}'"
@@ -172,9 +172,9 @@ def _shown(dps: Dps, name: str) -> Shown | None:
     appliance = dps.world.appliances.get(name)
     if appliance is None:
         return None
-    document = document_of(appliance)
+    document, seated = document_of(appliance), dps.world.provider.seated(appliance)
     document["instances"] = list(map(_instance_shown, document["instances"]))
-    return {"name": name, **document, "segments": [_segment_shown(appliance, each) for each in segments_of(dps, name)]}
+    return {"name": name, **document, "segments": [_segment_shown(seated, each) for each in segments_of(dps, name)]}
 
 
 def _instance_shown(document: Mapping[str, object]) -> Document:

@@ -168,16 +168,16 @@ def _occupant(dps: Dps, wanted: Location, place: Place) -> str:
         if not itself and place.port and other.port_at(place.dpid) == place.port:
             return f"endpoint '{other.network}/{other.endpoint}' is; delete or change that location first"
     for name, appliance in dps.world.appliances.items():
-        if place in ports_of(appliance):
+        if place in ports_of(dps, appliance):
             return f"appliance '{name}' is; use another port, or change the appliance first"
     return ""
 
 
-def ports_of(appliance: Appliance) -> Iterator[Place]:
-    """The ports of all instances of an appliance, each instance's once."""
-    for instance in appliance.instances:
-        for port in dict.fromkeys((instance.ingress, instance.egress)):
-            yield Place(instance.dpid, port)
+def ports_of(dps: Dps, appliance: Appliance) -> Iterator[Place]:
+    """The ports of all instances of an appliance that are somewhere, each instance's once."""
+    for seat in dps.world.provider.seats_of(appliance):
+        for port in dict.fromkeys((seat.ingress, seat.egress)):
+            yield Place(seat.dpid, port)
 
 
 def _occupied(place: Place, occupant: str) -> Refusal:

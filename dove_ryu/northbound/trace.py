@@ -14,7 +14,7 @@ from typing import Any
 from dove_ryu.dps import Dps
 from dove_ryu.model.addresses import BadAddress, canonical_ip, canonical_mac
 from dove_ryu.model.chains import Hop, chain
-from dove_ryu.model.entities import DSwitch, Endpoint, Location, Policy, dpid_text
+from dove_ryu.model.entities import DSwitch, Endpoint, Location, Policy, Seat, dpid_text
 from dove_ryu.model.reading import suggestion
 from dove_ryu.model.resolution import Outcome, PolicyReply, PolicyRequest, resolve
 from dove_ryu.model.tunnel import tunnel_between
@@ -130,17 +130,17 @@ def _way(dps: Dps, tables: NetworkTables, sender: Endpoint, there: Location, hop
     here = tables.locations.get(sender.name)
     if here is None:
         return Way(reason=_not_attached(sender))
-    instances = [hop.instance for hop in hops]
-    ports = [(each.dpid, port) for each in instances for port in (each.ingress, each.egress)]
+    seats = [_seat(dps, hop) for hop in hops]
+    ports = [(each.dpid, port) for each in seats for port in (each.ingress, each.egress)]
     for dpid, port in ((here.dpid, here.port), *ports, (there.dpid, there.port)):
         if dpid not in dps.connected:
             return Way(reason=f"dSwitch {dpid_text(dpid)} is not connected; what it has cached it still does")
         if port not in dps.world.ports[dpid]:
             return Way(reason=f"dSwitch {dpid_text(dpid)} has no port {port} now")
-    stops = [here.dpid, *(instance.dpid for instance in instances), there.dpid]
+    stops = [here.dpid, *(seat.dpid for seat in seats), there.dpid]
     legs = [_leg(dps, one, other) for one, other in pairwise(stops)]
     broken = next((leg for leg in legs if leg.reason), None)
-    return broken or replace(legs[-1], path=tuple(map(_hop, hops, legs)))
+    return broken or replace(legs[-1], path=tuple(map(_hop, hops, seats, legs)))
 
 
 def _leg(dps: Dps, here: int, there: int) -> Way:
@@ -157,7 +157,13 @@ def _leg(dps: Dps, here: int, there: int) -> Way:
     return Way("tunnel", (tunnel[0].value, tunnel[1]))
 
 
-def _hop(hop: Hop, leg: Way) -> dict[str, Any]:
+def _seat(dps: Dps, hop: Hop) -> Seat:
+    seat = dps.world.seat(hop.appliance, hop.instance)
+    assert seat is not None, "a chain leads to instances that are somewhere"
+    return seat
+
+
+def _hop(hop: Hop, seat: Seat, leg: Way) -> dict[str, Any]:
     """An appliance on the way, and how a packet gets to it."""
     label = f"{hop.segment.label:#x}"
     tunnel = None if leg.tunnel is None else {"type": leg.tunnel[0], "remote_ip": leg.tunnel[1], "label": label}
@@ -165,9 +171,9 @@ def _hop(hop: Hop, leg: Way) -> dict[str, Any]:
         "action": hop.action.name,
         "appliance": hop.appliance.name,
         "instance": hop.instance.name,
-        "dswitch": dpid_text(hop.instance.dpid),
-        "ingress": hop.instance.ingress,
-        "egress": hop.instance.egress,
+        "dswitch": dpid_text(seat.dpid),
+        "ingress": seat.ingress,
+        "egress": seat.egress,
         "label": label,
         "vlan": hop.segment.vlan or None,
         "tunnel": tunnel,

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dove_ryu.consequences import built_on
 from dove_ryu.dps import Dps
 from dove_ryu.model.amendment import FIRST_LABEL
 from dove_ryu.model.chains import serving
@@ -23,11 +24,13 @@ from dove_ryu.model.entities import (
     Encapsulation,
     Endpoint,
     Entity,
+    Health,
     Instance,
     Location,
     Policy,
     PolicyAction,
     PolicyDomain,
+    Seat,
     Segment,
     Service,
     Sharing,
@@ -336,6 +339,35 @@ def test_instances_share_the_pairs_of_domains_by_weight() -> None:
             assert serving(drained, "n", pair) == chosen[pair]
 
 
+def test_an_instance_that_is_bound_by_iface_id_is_where_its_ports_are_seen() -> None:
+    """X15: nowhere, then at one dSwitch, then at another, then nowhere again; and who is not concerned hears nothing."""
+    fabric = chained("fw")
+    appliance_of_one = Appliance("fw", "appliance", (Instance("one", 0, "", ""),))
+    change(fabric, appliance_of_one)
+    assert travel(fabric, 1, "a", ping()) == Journey([], [])
+    for dpid in (3, 2):
+        change(fabric, Seat("fw", "one", dpid, "fw-in", "fw-out"))
+        journey = travel(fabric, 1, "a", ping())
+        assert [(name, at) for name, at, _ in journey.passed] == [("fw", dpid)]
+        assert journey.ends == [(2, "b")]
+    fabric.apply([Change.gone(Seat("fw", "one", 2, "", ""))])
+    holds_standing_flows(fabric)
+    assert travel(fabric, 1, "a", ping()) == Journey([], [])
+
+
+def test_the_health_of_an_instance_is_a_fact_about_those_who_hold_its_segments() -> None:
+    """X10: no cached answer goes, and nothing that is no instance of a chain's appliance makes anybody look."""
+    fabric = chained("fw")
+    world = fabric.dps.world
+    told = built_on(world, [Change.put(Health("fw", "at3", up=False))])
+    assert told == {dpid: {"n": set()} for dpid in world.tables["n"].hosts()}
+    assert built_on(world, [Change.put(Health("elsewhere", "one", up=False))]) == {}
+    assert travel(fabric, 1, "a", ping()).ends == [(2, "b")]
+    before = [list(switch.flows) for switch in fabric.switches.values()]
+    change(fabric, Health("fw", "elsewhere", up=False))
+    assert [list(switch.flows) for switch in fabric.switches.values()] == before
+
+
 # Random chains, places and failures.
 
 actions = st.lists(st.sampled_from((*APPLIANCES, "accept")), min_size=1, max_size=5).map(tuple)
@@ -347,7 +379,7 @@ numbered = st.sampled_from(DPIDS)
 @st.composite
 def happenings(draw: st.DrawFn) -> list[Change]:
     """Something changes: a policy with its segments, one half of it, an appliance, a location, a dSwitch."""
-    kind = draw(st.integers(0, 6))
+    kind = draw(st.integers(0, 8))
     wanted = draw(actions)
     policy: Entity = Policy("n", "red", "blue", 105, wanted)
     over = segments("n", 100 if draw(st.booleans()) else 200, wanted)
@@ -360,12 +392,18 @@ def happenings(draw: st.DrawFn) -> list[Change]:
         return [Change.gone(draw(st.sampled_from(segments("n", 100, APPLIANCES))))]
     if kind == 3:
         made = appliance(name, *draw(places), routed=draw(st.booleans()))
-        return [Change.put(made)]
+        bound = (Instance("bound", 0, "", "", 1, ROUTERS_MAC),) if draw(st.booleans()) else ()
+        return [Change.put(replace(made, instances=(*made.instances, *bound)))]
     if kind == 4:
         return [Change.gone(appliance(name))]
     if kind == 5:
         who = draw(st.sampled_from("ab"))
         return [Change.put(Location("n", who, draw(numbered), who))]
+    if kind == 6:
+        seat = Seat(name, "bound", draw(numbered), f"{name}-in", f"{name}-out")
+        return [draw(st.sampled_from((Change.put, Change.gone)))(seat)]
+    if kind == 7:
+        return [Change.put(Health(name, "bound", draw(st.booleans())))]
     dpid = draw(numbered)
     return [Change.put(DSwitch(dpid, f"s{dpid}", (f"10.9.{draw(st.integers(0, 1))}.{dpid}",), tuple(Encapsulation)))]
 
