@@ -10,7 +10,7 @@ import enum
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from dove_ryu.openflow.fields import Cookie, Kind
+from dove_ryu.openflow.fields import Cookie
 from dove_ryu.openflow.flow import Flow, FlowChange, FlowDelete, FlowStrictDelete
 
 WHOLE_COOKIE = (1 << 64) - 1
@@ -55,7 +55,7 @@ def audit(standing: Iterable[Flow], held: Iterable[Flow], recall: Callable[[Flow
     wanted = {flow.key: flow for flow in standing}
     findings += _missing(wanted.values(), present.keys())
     for key, (flow, cookie) in present.items():
-        if cookie.kind.cached or cookie.kind is Kind.TOMBSTONE:
+        if cookie.kind.recalled:
             findings += _outdated(flow, cookie, recall(flow))
         elif key not in wanted:
             findings.append(_surplus(flow, Difference.SURPLUS, "nothing here needs it"))

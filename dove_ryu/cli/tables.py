@@ -69,9 +69,10 @@ def _host(endpoint: Object) -> str:
 
 
 def _instance(instance: Object) -> str:
-    """``NAME:INGRESS>EGRESS@DPID``, or one port where there is one; ``(idle)`` where it gets nothing new."""
+    """``NAME:INGRESS>EGRESS@DPID``, one port where there is one; ``(idle)`` for nothing, ``(drained)`` for nothing new."""
     ports = dict.fromkeys((instance["ingress"], instance["egress"]))
-    return f"{instance['name']}:{'>'.join(ports)}@{instance['dswitch']}{'' if instance['weight'] else '(idle)'}"
+    state = "(idle)" if not instance["weight"] else "(drained)" if instance["drain"] else ""
+    return f"{instance['name']}:{'>'.join(ports)}@{instance['dswitch']}{state}"
 
 
 def _segment(segment: Object) -> str:
@@ -170,6 +171,8 @@ _COLUMNS: dict[Kind, tuple[Column, ...]] = {
         _field("kind"),
         _field("sharing"),
         _field("routed"),
+        _field("tap", wide=True),
+        _field("on_failure", wide=True),
         Column("instances", lambda each: text(list(map(_instance, each["instances"])))),
         Column("segments", lambda each: str(len(each["segments"]))),
         Column("vlans", lambda each: text(list(map(_segment, each["segments"]))), wide=True),

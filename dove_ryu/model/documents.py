@@ -26,6 +26,7 @@ from dove_ryu.model.entities import (
     Instance,
     Learned,
     Location,
+    OnFailure,
     Place,
     Policy,
     PolicyAction,
@@ -163,6 +164,9 @@ def document_of(entity: Entity) -> Document:
                 "kind": entity.kind,
                 "sharing": entity.sharing.value,
                 "routed": entity.routed,
+                "on_failure": entity.on_failure.value,
+                "tap": entity.tap,
+                "number": entity.number,
                 "instances": list(map(_instance_document, entity.instances)),
             }
 
@@ -281,7 +285,16 @@ def _segment(network: str, name: str, document: Document, pool: Pool) -> Segment
 
 def _appliance(_: str, name: str, document: Document, pool: Pool) -> Appliance:
     instances = tuple(map(_instance, document["instances"]))
-    return Appliance(name, document["kind"], instances, Sharing(document["sharing"]), document["routed"])
+    return Appliance(
+        name,
+        document["kind"],
+        instances,
+        Sharing(document["sharing"]),
+        document["routed"],
+        OnFailure(document["on_failure"]),
+        document["tap"],
+        document["number"],
+    )
 
 
 def _seat(_: str, name: str, document: Document, pool: Pool) -> Seat:
@@ -302,6 +315,7 @@ def _instance_document(instance: Instance) -> Document:
         "egress": instance.egress,
         "weight": instance.weight,
         "mac": instance.mac,
+        "drain": instance.drain,
     }
 
 
@@ -313,6 +327,7 @@ def _instance(document: Document) -> Instance:
         document["egress"],
         document["weight"],
         document["mac"],
+        document["drain"],
     )
 
 

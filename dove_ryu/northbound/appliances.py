@@ -6,17 +6,19 @@ is shown here, so that whoever administers the appliance can partition it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 
 from dove_ryu.dps import Dps
 from dove_ryu.model.addresses import canonical_mac
 from dove_ryu.model.blueprint import BlueprintError
-from dove_ryu.model.chains import serving
 from dove_ryu.model.documents import Document, document_of, key_of
-from dove_ryu.model.entities import Appliance, Instance, Place, Segment, Sharing, dpid_text
+from dove_ryu.model.entities import Appliance, Instance, OnFailure, Place, Segment, Sharing, dpid_text
+from dove_ryu.model.pools import lost, shares
 from dove_ryu.model.reading import Part, Problem, suggestion
-from dove_ryu.northbound.drafts import version_of
+from dove_ryu.northbound.drafts import Allocation, Draft, version_of
 from dove_ryu.northbound.interface import Service, await_revision, settle
 from dove_ryu.northbound.placement import PORT_NAME, dpid_of, places_at, ports_of
 from dove_ryu.northbound.problems import Refusal
@@ -25,6 +27,9 @@ from dove_ryu.northbound.views import Shown, Versioned
 from dove_ryu.store import ABSENT
 
 HEAVIEST = 100
+
+FIELDS = ("name", "kind", "sharing", "routed", "tap", "on_failure", "instances", "number", "segments", "etag")
+"""What the document of an appliance may have: what can be put, and what is shown besides, so that it can be put back."""
 
 
 class Appliances:
@@ -70,10 +75,15 @@ class Appliances:
             obstacle = self._service.ask(partial(_obstacle, wanted=wanted))
             if obstacle:
                 raise Refusal(409, obstacle)
-            document = document_of(wanted)
+            allocation = Allocation(self._store)
+            number = allocation.numbers.number() if item is None else item.document["number"]
+            document = document_of(replace(wanted, number=number))
             if item is not None and item.document == document:
                 return version, False
-            return self._store.commit({_key(name): document}, expect={_key(name): version}), version == ABSENT
+            draft = Draft({_key(name): document}, expect={_key(name): version})
+            if item is None:
+                allocation.keep(draft)
+            return draft.commit(self._store), version == ABSENT
 
         return settle(self._service, attempt)
 
@@ -96,26 +106,31 @@ def read(name: str, value: object) -> Appliance:
     """
     problems: list[Problem] = []
     Part(name, "name", problems).name()
-    fields = Part(value, "", problems).fields("name", "kind", "sharing", "routed", "instances", "segments", "etag")
+    fields = Part(value, "", problems).fields(*FIELDS)
     if fields is None:
         raise BlueprintError(*problems)
     if fields["name"] and fields["name"].value != name:
         fields["name"].complain(f"is not '{name}', which is put here; leave it out")
     kind = fields["kind"].name()
     sharing = Sharing(fields["sharing"].choice([each.value for each in Sharing], Sharing.VLAN.value))
-    routed = fields["routed"].flag(default=False)
-    instances = tuple(filter(None, (_instance(part, routed) for part in fields["instances"].items())))
+    routed, tap = fields["routed"].flag(default=False), fields["tap"].flag(default=False)
+    on_failure = OnFailure(fields["on_failure"].choice([each.value for each in OnFailure], OnFailure.STOP.value))
+    if tap and routed:
+        fields["routed"].complain("a tap gets a copy and routes nothing; leave one of them out")
+    if tap and on_failure is not OnFailure.STOP:
+        fields["on_failure"].complain("nothing waits for a tap, so that nothing fails with it; leave it out")
+    instances = tuple(filter(None, (_instance(part, routed, tap) for part in fields["instances"].items())))
     names = [instance.name for instance in instances]
     for position, each in enumerate(names):
         if each in names[:position]:
             fields["instances"].complain(f"'{each}' is there twice; leave one of them out")
     if problems:
         raise BlueprintError(*problems)
-    return Appliance(name, kind, instances, sharing, routed)
+    return Appliance(name, kind, instances, sharing, routed, on_failure, tap)
 
 
-def _instance(part: Part, routed: bool) -> Instance | None:
-    fields = part.fields("name", "dswitch", "ingress", "egress", "weight", "mac")
+def _instance(part: Part, routed: bool, tap: bool) -> Instance | None:
+    fields = part.fields("name", "dswitch", "ingress", "egress", "weight", "mac", "drain", "slots")
     if fields is None:
         return None
     dpid = dpid_of(fields["dswitch"].value)
@@ -123,13 +138,16 @@ def _instance(part: Part, routed: bool) -> Instance | None:
         fields["dswitch"].complain("must be a datapath id: up to 16 hexadecimal digits in quotes, not all zero")
     ingress = _port(fields["ingress"])
     egress = _port(fields["egress"]) if fields["egress"] else ingress
+    if tap and egress != ingress:
+        fields["egress"].complain("a tap gives nothing back; leave it out")
     mac = fields["mac"].address(canonical_mac) if routed or fields["mac"] else ""
     if mac and not routed:
         fields["mac"].complain(
             "a transparent appliance takes packets at any address; leave it out or say 'routed: true'"
         )
     weight = fields["weight"].number(0, HEAVIEST, 1)
-    return Instance(fields["name"].name(), dpid or 0, ingress, egress, weight, mac)
+    drain = fields["drain"].flag(default=False)
+    return Instance(fields["name"].name(), dpid or 0, ingress, egress, weight, mac, drain)
 
 
 def _port(part: Part) -> str:
@@ -172,27 +190,26 @@ def _shown(dps: Dps, name: str) -> Shown | None:
     appliance = dps.world.appliances.get(name)
     if appliance is None:
         return None
-    document, seated = document_of(appliance), dps.world.provider.seated(appliance)
-    document["instances"] = list(map(_instance_shown, document["instances"]))
-    return {"name": name, **document, "segments": [_segment_shown(seated, each) for each in segments_of(dps, name)]}
+    document, taken = document_of(appliance), shares(appliance, lost(dps.world.provider, appliance))
+    slots = Counter(share.taker.name for share in taken if share.taker is not None)
+    document["instances"] = [_instance_shown(each, slots[each["name"]]) for each in document["instances"]]
+    return {"name": name, **document, "segments": list(map(_segment_shown, segments_of(dps, name)))}
 
 
-def _instance_shown(document: Mapping[str, object]) -> Document:
-    """An instance in the words in which it is put."""
+def _instance_shown(document: Mapping[str, object], slots: int) -> Document:
+    """An instance in the words in which it is put, and how many slots of connections it takes now."""
     shown = {("dswitch" if field == "dpid" else field): value for field, value in document.items()}
-    return {**shown, "mac": shown["mac"] or None}
+    return {**shown, "mac": shown["mac"] or None, "slots": slots}
 
 
-def _segment_shown(appliance: Appliance, segment: Segment) -> Shown:
+def _segment_shown(segment: Segment) -> Shown:
     """Whose segment, and how its packets are known at the appliance and on the tunnels."""
-    instance = serving(appliance, segment.network, segment.policy)
     return {
         "vlan": segment.vlan or None,
         "network": segment.network,
         "policy": segment.policy,
         "hop": segment.hop,
         "label": f"{segment.label:#x}",
-        "instance": None if instance is None else instance.name,
     }
 
 

@@ -29,7 +29,7 @@ from dove_ryu.northbound.metrics import Metrics
 from dove_ryu.northbound.missing import no_network
 from dove_ryu.northbound.placement import Placement, dpid_of
 from dove_ryu.northbound.problems import Refusal
-from dove_ryu.northbound.trace import trace
+from dove_ryu.northbound.trace import connection_of, trace
 from dove_ryu.northbound.versions import Precondition, etag
 from dove_ryu.northbound.views import Views
 
@@ -104,7 +104,7 @@ class Resources:
             "/v1/appliances/{name}",
             {"GET": self._get_appliance, "PUT": self._put_appliance, "DELETE": self._delete_appliance},
         )
-        yield Resource("/v1/trace", {"GET": self._get_trace}, parameters=_TRACED)
+        yield Resource("/v1/trace", {"GET": self._get_trace}, parameters=(*_TRACED, "protocol", "ports"))
         yield Resource("/v1/status", {"GET": self._get_status})
         yield Resource("/metrics", {"GET": self._get_metrics}, parameters=None)
         yield Resource("/healthz", {"GET": self._get_health}, parameters=None, always=True)
@@ -212,10 +212,11 @@ class Resources:
             if not request.GET.get(name):
                 raise Refusal(400, f"parameter '{name}' is missing; give {', '.join(_TRACED)}")
         network, source, destination = (request.GET[name] for name in _TRACED)
+        connection = connection_of(request.GET.get("protocol"), request.GET.get("ports"))
 
         def question(dps: Dps) -> dict[str, Any] | None:
             tables = dps.world.network(network)
-            return None if tables is None else trace(dps, tables, source, destination)
+            return None if tables is None else trace(dps, tables, source, destination, connection)
 
         shown = self._service.ask(question)
         if shown is None:

@@ -19,7 +19,7 @@ ND_EXTENSIONS = 0x1000
 """OXM class of ``nd_reserved`` and ``nd_options_type`` (ERICOXM in ovs-fields(7), OVS 2.11 and up)."""
 
 ARP, RARP, IPV4, IPV6 = 0x0806, 0x8035, 0x0800, 0x86DD
-ICMP, ICMPV6 = 1, 58
+ICMP, TCP, ICMPV6 = 1, 6, 58
 NEIGHBOUR_SOLICITATION, NEIGHBOUR_ADVERTISEMENT = 135, 136
 
 
@@ -159,6 +159,12 @@ ARP_SHA = _field("arp_sha", "NXM_NX_ARP_SHA", (OPENFLOW_BASIC, 24), 48, MAC, _IS
 ARP_THA = _field("arp_tha", "NXM_NX_ARP_THA", (OPENFLOW_BASIC, 25), 48, MAC, _IS_ARP)
 IP_TTL = _field("nw_ttl", "NXM_NX_IP_TTL", (NICIRA_EXTENSIBLE, 29), 8, DECIMAL)
 
+_IS_TCP = ((IP_PROTO, TCP),)  # over IPv4 or IPv6, which whoever matches it says
+TCP_SRC = _field("tp_src", "NXM_OF_TCP_SRC", (OPENFLOW_BASIC, 13), 16, DECIMAL, _IS_TCP)
+TCP_DST = _field("tp_dst", "NXM_OF_TCP_DST", (OPENFLOW_BASIC, 14), 16, DECIMAL, _IS_TCP)
+TCP_FLAGS = _field("tcp_flags", "NXM_NX_TCP_FLAGS", (NICIRA_EXTENSIBLE, 34), 12, HEXADECIMAL, _IS_TCP)
+SYN, ACK = 0x002, 0x010
+
 _IS_ICMP = (*_IS_IPV4, (IP_PROTO, ICMP))
 _IS_ICMPV6 = (*_IS_IPV6, (IP_PROTO, ICMPV6))
 _IS_SOLICITATION_OR_ADVERTISEMENT = _IS_ICMPV6  # the type itself is checked by the switch: 135 or 136
@@ -190,6 +196,8 @@ BY_HEADER |= {
     (NICIRA_BASIC, 2): ETH_SRC,
     (NICIRA_BASIC, 7): IPV4_SRC,
     (NICIRA_BASIC, 8): IPV4_DST,
+    (NICIRA_BASIC, 9): TCP_SRC,
+    (NICIRA_BASIC, 10): TCP_DST,
     (NICIRA_BASIC, 16): ARP_SPA,
     (NICIRA_BASIC, 17): ARP_TPA,
     (NICIRA_EXTENSIBLE, 16): TUN_ID,
@@ -201,6 +209,9 @@ BY_HEADER |= {
 }
 """Open vSwitch says the fields of a move back in its older numbering, whichever they were sent in."""
 
+TCP_FLAG_NAMES = ("fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr", "ns")
+"""The flags of a TCP header, from the lowest bit."""
+
 SHORTHANDS: Mapping[tuple[int, int | None], str] = {
     (ARP, None): "arp",
     (RARP, None): "rarp",
@@ -208,5 +219,7 @@ SHORTHANDS: Mapping[tuple[int, int | None], str] = {
     (IPV6, None): "ipv6",
     (IPV4, ICMP): "icmp",
     (IPV6, ICMPV6): "icmp6",
+    (IPV4, TCP): "tcp",
+    (IPV6, TCP): "tcp6",
 }
 """(Ethernet type, IP protocol) -> the word that stands for both in a match."""
