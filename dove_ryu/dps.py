@@ -24,6 +24,7 @@ from dove_ryu.features.migration import Migration
 from dove_ryu.features.multicast import Multicast
 from dove_ryu.features.neighbour import Neighbour
 from dove_ryu.features.policy import PolicyCache
+from dove_ryu.features.probing import Probing
 from dove_ryu.features.router import Router
 from dove_ryu.features.source_guard import SourceGuard
 from dove_ryu.features.unicast import Unicast
@@ -46,6 +47,7 @@ FEATURES: tuple[Feature, ...] = (
     Unicast(),
     PolicyCache(),
     Chaining(),
+    Probing(),
     Migration(),
 )
 

@@ -118,8 +118,8 @@ def _afterwards(tables: NetworkTables, policy: Policy, hops: Sequence[Hop], posi
 
 def _ingress(world: World, dpid: int, appliance: Appliance, instance: Instance) -> int | None:
     """The number of the port through which an instance is given packets at a dSwitch; None where it is not there."""
-    seat = world.seat(appliance, instance)
-    return None if seat is None else _port(world, dpid, seat, seat.ingress)
+    ports = (_port(world, dpid, seat, seat.ingress) for seat in world.provider.seats_of(appliance, instance))
+    return next((port for port in ports if port is not None), None)
 
 
 def _port(world: World, dpid: int, seat: Seat, name: str) -> int | None:

@@ -323,8 +323,18 @@ ROUTER = _table(
 )
 CHAIN_RETURN = _table(
     "CHAIN_RETURN",
-    "Takes a packet back from an appliance: its tag tells the segment, and so the next one or that it was the last.",
-    matches=(oxm.IN_PORT, oxm.VLAN_VID),
+    "Takes a packet back from an appliance: its tag tells the segment, and so the next one or that it was the last. "
+    "Answers to probes go to the DPS.",
+    matches=(
+        oxm.IN_PORT,
+        oxm.VLAN_VID,
+        oxm.ETH_TYPE,
+        oxm.ARP_OP,
+        oxm.ARP_SPA,
+        oxm.ARP_TPA,
+        oxm.ICMPV6_TYPE,
+        oxm.ND_TARGET,
+    ),
     writes=(oxm.VLAN_VID, VNI, SEGMENT_LABEL, SOURCE_DOMAIN, BY_ADDRESS, CHAINED),
     leads_to=("LOCATION", "CHAIN"),
 )
