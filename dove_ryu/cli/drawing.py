@@ -199,6 +199,7 @@ def status(url: str, answer: Mapping[str, Any]) -> None:
         ("networks", f"{answer['networks']}"),
         ("endpoints", f"{answer['endpoints']}, {answer['attached']} of them attached"),
         ("dSwitches", f"{dswitches['known']}, {dswitches['connected']} of them connected, {dswitches['live']} live"),
+        *([("instances", _counts(instances))] if (instances := _happened(answer["instances"])) else []),
         ("policy requests", f"{_counts(requests)}; {answer['outstanding']} outstanding"),
         *([("refused", _counts(refused))] if (refused := _happened(answer["refused"])) else []),
         ("fast lane", f"{lane['form']}: {lane['answered']} answered, {lane['left']} left to the plain way"),

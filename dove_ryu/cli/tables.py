@@ -69,9 +69,33 @@ def _host(endpoint: Object) -> str:
 
 
 def _instance(instance: Object) -> str:
-    """``NAME:INGRESS>EGRESS@DPID``, or one port where there is one; ``(idle)`` where it gets nothing new."""
-    ports = dict.fromkeys((instance["ingress"], instance["egress"]))
-    return f"{instance['name']}:{'>'.join(ports)}@{instance['dswitch']}{'' if instance['weight'] else '(idle)'}"
+    """``NAME:INGRESS>EGRESS@DPID``, or one port where there is one, or a dash where it is nowhere.
+
+    Behind it ``(down)`` where it does not work, ``(idle)`` where it gets nothing new.
+    """
+    seat, marks = (
+        instance["seat"],
+        ("" if instance["health"]["up"] else "(down)", "" if instance["weight"] else "(idle)"),
+    )
+    place = NOTHING
+    if seat:
+        ports = dict.fromkeys((seat["ingress"], seat["egress"]))
+        place = f"{'>'.join(ports)}@{seat['dswitch']}"
+    return f"{instance['name']}:{place}{''.join(marks)}"
+
+
+def _ailment(instance: Object) -> str:
+    """``NAME: why it is down, since when``; empty where it is not."""
+    health = instance["health"]
+    return "" if health["up"] else f"{instance['name']}: {health['reason']}, since {health['since'] or 'ever'}"
+
+
+def _probe(probe: Object | None) -> str:
+    """What is asked, and how often."""
+    if not probe:
+        return NOTHING
+    asked = f"{probe['kind']}:{probe['address']}" if probe["address"] else probe["kind"]
+    return f"{asked}/{probe['interval']:g}s"
 
 
 def _segment(segment: Object) -> str:
@@ -172,6 +196,8 @@ _COLUMNS: dict[Kind, tuple[Column, ...]] = {
         _field("routed"),
         Column("instances", lambda each: text(list(map(_instance, each["instances"])))),
         Column("segments", lambda each: str(len(each["segments"]))),
+        Column("probe", lambda each: _probe(each["probe"]), wide=True),
+        Column("down", lambda each: text("; ".join(filter(None, map(_ailment, each["instances"])))), wide=True),
         Column("vlans", lambda each: text(list(map(_segment, each["segments"]))), wide=True),
     ),
     DSWITCHES: (

@@ -6,19 +6,21 @@ is shown here, so that whoever administers the appliance can partition it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from functools import partial
 
 from dove_ryu.dps import Dps
 from dove_ryu.model.addresses import canonical_mac
 from dove_ryu.model.blueprint import BlueprintError
 from dove_ryu.model.chains import serving
-from dove_ryu.model.documents import Document, document_of, key_of
-from dove_ryu.model.entities import Appliance, Instance, Place, Segment, Sharing, dpid_text
+from dove_ryu.model.documents import document_of, key_of
+from dove_ryu.model.entities import Appliance, Health, Instance, Place, Segment, Sharing, dpid_text
 from dove_ryu.model.reading import Part, Problem, suggestion
+from dove_ryu.northbound import instances
 from dove_ryu.northbound.drafts import version_of
 from dove_ryu.northbound.interface import Service, await_revision, settle
 from dove_ryu.northbound.placement import PORT_NAME, dpid_of, places_at, ports_of
+from dove_ryu.northbound.probes import read_probe
 from dove_ryu.northbound.problems import Refusal
 from dove_ryu.northbound.versions import Precondition
 from dove_ryu.northbound.views import Shown, Versioned
@@ -73,9 +75,16 @@ class Appliances:
             document = document_of(wanted)
             if item is not None and item.document == document:
                 return version, False
-            return self._store.commit({_key(name): document}, expect={_key(name): version}), version == ABSENT
+            gone = self._unknown(name, wanted.instances)
+            return self._store.commit({_key(name): document}, gone, expect={_key(name): version}), version == ABSENT
 
         return settle(self._service, attempt)
+
+    def _unknown(self, name: str, members: Iterable[Instance]) -> list[str]:
+        """The keys of what was found of instances that an appliance does not have: another of that name begins anew."""
+        known = {key_of(Health(name, instance.name, up=True)) for instance in members}
+        found = self._store.list(key_of(Health(name, "", up=True))).items
+        return [item.key for item in found if item.key not in known]
 
     def delete(self, name: str, precondition: Precondition) -> None:
         """Forget an appliance; the policies that lead through it deny from now on."""
@@ -84,7 +93,7 @@ class Appliances:
         def attempt() -> tuple[int, None]:
             version, _ = self.one(name)
             precondition.check(f"appliance '{name}'", version)
-            return self._store.commit(deletes=[key], expect={key: version}), None
+            return self._store.commit(deletes=[key, *self._unknown(name, ())], expect={key: version}), None
 
         settle(self._service, attempt)
 
@@ -96,7 +105,8 @@ def read(name: str, value: object) -> Appliance:
     """
     problems: list[Problem] = []
     Part(name, "name", problems).name()
-    fields = Part(value, "", problems).fields("name", "kind", "sharing", "routed", "instances", "segments", "etag")
+    known = ("name", "kind", "sharing", "routed", "probe", "instances", "segments", "etag")
+    fields = Part(value, "", problems).fields(*known)
     if fields is None:
         raise BlueprintError(*problems)
     if fields["name"] and fields["name"].value != name:
@@ -104,32 +114,38 @@ def read(name: str, value: object) -> Appliance:
     kind = fields["kind"].name()
     sharing = Sharing(fields["sharing"].choice([each.value for each in Sharing], Sharing.VLAN.value))
     routed = fields["routed"].flag(default=False)
-    instances = tuple(filter(None, (_instance(part, routed) for part in fields["instances"].items())))
-    names = [instance.name for instance in instances]
+    probe = read_probe(fields["probe"], routed)
+    members = tuple(filter(None, (_instance(part, routed) for part in fields["instances"].items())))
+    names = [instance.name for instance in members]
     for position, each in enumerate(names):
         if each in names[:position]:
             fields["instances"].complain(f"'{each}' is there twice; leave one of them out")
     if problems:
         raise BlueprintError(*problems)
-    return Appliance(name, kind, instances, sharing, routed)
+    return Appliance(name, kind, members, sharing, routed, probe)
 
 
 def _instance(part: Part, routed: bool) -> Instance | None:
-    fields = part.fields("name", "dswitch", "ingress", "egress", "weight", "mac")
+    fields = part.fields("name", "dswitch", "ingress", "egress", "weight", "mac", "seat", "health")
     if fields is None:
         return None
-    dpid = dpid_of(fields["dswitch"].value)
-    if dpid is None:
-        fields["dswitch"].complain("must be a datapath id: up to 16 hexadecimal digits in quotes, not all zero")
-    ingress = _port(fields["ingress"])
-    egress = _port(fields["egress"]) if fields["egress"] else ingress
+    dpid, ingress, egress = 0, "", ""
+    if any(fields[each] for each in ("dswitch", "ingress", "egress")):  # or else its ports' iface-ids say where it is
+        dpid = dpid_of(fields["dswitch"].value) or 0
+        if not dpid:
+            fields["dswitch"].complain(
+                "must be a datapath id: up to 16 hexadecimal digits in quotes, not all zero; leave it out with the ports "
+                "where their iface-ids say where the instance is"
+            )
+        ingress = _port(fields["ingress"])
+        egress = _port(fields["egress"]) if fields["egress"] else ingress
     mac = fields["mac"].address(canonical_mac) if routed or fields["mac"] else ""
     if mac and not routed:
         fields["mac"].complain(
             "a transparent appliance takes packets at any address; leave it out or say 'routed: true'"
         )
     weight = fields["weight"].number(0, HEAVIEST, 1)
-    return Instance(fields["name"].name(), dpid or 0, ingress, egress, weight, mac)
+    return Instance(fields["name"].name(), dpid, ingress, egress, weight, mac)
 
 
 def _port(part: Part) -> str:
@@ -172,15 +188,14 @@ def _shown(dps: Dps, name: str) -> Shown | None:
     appliance = dps.world.appliances.get(name)
     if appliance is None:
         return None
-    document, seated = document_of(appliance), dps.world.provider.seated(appliance)
-    document["instances"] = list(map(_instance_shown, document["instances"]))
-    return {"name": name, **document, "segments": [_segment_shown(seated, each) for each in segments_of(dps, name)]}
-
-
-def _instance_shown(document: Mapping[str, object]) -> Document:
-    """An instance in the words in which it is put."""
-    shown = {("dswitch" if field == "dpid" else field): value for field, value in document.items()}
-    return {**shown, "mac": shown["mac"] or None}
+    provider, document = dps.world.provider, document_of(appliance)
+    seated = provider.seated(appliance)
+    return {
+        "name": name,
+        **document,
+        "instances": [instances.shown(provider, appliance, each) for each in appliance.instances],
+        "segments": [_segment_shown(seated, each) for each in segments_of(dps, name)],
+    }
 
 
 def _segment_shown(appliance: Appliance, segment: Segment) -> Shown:

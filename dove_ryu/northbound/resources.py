@@ -18,6 +18,7 @@ from dove_ryu.dps import Dps, Refused
 from dove_ryu.model.edits import KINDS, Difference
 from dove_ryu.model.entities import dpid_text
 from dove_ryu.model.resolution import Outcome
+from dove_ryu.northbound import instances
 from dove_ryu.northbound.answers import as_json, collection, plain, single
 from dove_ryu.northbound.appliances import Appliances
 from dove_ryu.northbound.audits import audit
@@ -225,7 +226,7 @@ class Resources:
     def _get_status(self, request: Request, names: Names) -> Response:
         started = self._service.started
         connections, figures = self._service.connections(), self._service.ask(_figures)
-        lane = self._service.lane()
+        lane, probes = self._service.lane(), self._service.probes()
         return as_json(
             {
                 "version": self._service.version,
@@ -236,6 +237,7 @@ class Resources:
                 **figures,
                 **_sums(connections),
                 "lane": asdict(lane),
+                "probes": asdict(probes),
             }
         )
 
@@ -276,6 +278,7 @@ def _figures(dps: Dps) -> dict[str, Any]:
             "live": by_state[LIVE],
             "stale": by_state[STALE],
         },
+        "instances": dict.fromkeys(instances.STATES, 0) | Counter(instances.states(dps).values()),
         "disconnected": [dpid_text(dpid) for dpid in sorted(known - dps.connected)],
         "policy_requests": {outcome.value: dps.requests[outcome] for outcome in Outcome},
         "refused": {refusal.value: dps.refused[refusal] for refusal in Refused},

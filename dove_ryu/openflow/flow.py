@@ -266,6 +266,9 @@ Action = (
     SetField | Move | PushVlan | PopVlan | Output | OutputTo | ToController | Metered | DecrementTtl | Resubmit | Goto
 )
 
+FROM_DPS = 0xFFFFFFFD
+"""Where a packet counts as having come from that the DPS itself sends (OFPP_CONTROLLER)."""
+
 IN_PORT = 0xFFFFFFF8
 """OFPP_IN_PORT: back to where the packet came from."""
 

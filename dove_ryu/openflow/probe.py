@@ -47,10 +47,14 @@ class Mark(NamedTuple):
     number: int
     sequence: int
 
+    def packed(self) -> bytes:
+        """What it is in a frame; the sequence number last."""
+        return _MARK.pack(*self)
+
 
 def probe_frame(mark: Mark) -> bytes:
     """A frame to be passed on."""
-    return _padded(NOBODY + SENDER + PROBE_FRAME.to_bytes(2, "big") + _MARK.pack(*mark))
+    return _padded(NOBODY + SENDER + PROBE_FRAME.to_bytes(2, "big") + mark.packed())
 
 
 def mark_of(frame: bytes) -> Mark | None:
