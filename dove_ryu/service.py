@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from types import ModuleType
 from typing import TypeVar
 
@@ -130,7 +131,7 @@ class Service:
     def _watch(self) -> None:
         try:
             for commit in self._commits:
-                self.post(self._apply, commit)
+                self._control.post_urgent(partial(self._apply, commit))
         except (Compacted, StoreError) as error:
             if not self._stopping.is_set():
                 self.ready = False

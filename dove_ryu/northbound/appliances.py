@@ -13,7 +13,8 @@ from dove_ryu.dps import Dps
 from dove_ryu.model.addresses import canonical_mac
 from dove_ryu.model.blueprint import BlueprintError
 from dove_ryu.model.chains import serving
-from dove_ryu.model.documents import document_of, key_of
+from dove_ryu.model.documents import Document, document_of, key_of
+from dove_ryu.model.edits import Difference, compare
 from dove_ryu.model.entities import Appliance, Health, Instance, Place, Segment, Sharing, dpid_text
 from dove_ryu.model.reading import Part, Problem, suggestion
 from dove_ryu.northbound import instances
@@ -79,6 +80,15 @@ class Appliances:
             return self._store.commit({_key(name): document}, gone, expect={_key(name): version}), version == ABSENT
 
         return settle(self._service, attempt)
+
+    def foresee(self, name: str, value: object, precondition: Precondition) -> list[Difference]:
+        """What :meth:`put` would change, after every check that it makes; nothing is changed."""
+        wanted = read(name, value)
+        precondition.check(f"appliance '{name}'", version_of(self._store.get(_key(name))))
+        registered = self._service.ask(lambda dps: (_obstacle(dps, wanted), dps.world.appliances.get(name)))
+        if registered[0]:
+            raise Refusal(409, registered[0])
+        return list(compare(_by_path(registered[1]), _by_path(wanted)))
 
     def _unknown(self, name: str, members: Iterable[Instance]) -> list[str]:
         """The keys of what was found of instances that an appliance does not have: another of that name begins anew."""
@@ -188,14 +198,27 @@ def _shown(dps: Dps, name: str) -> Shown | None:
     appliance = dps.world.appliances.get(name)
     if appliance is None:
         return None
-    provider, document = dps.world.provider, document_of(appliance)
-    seated = provider.seated(appliance)
+    provider, seated = dps.world.provider, dps.world.provider.seated(appliance)
     return {
         "name": name,
-        **document,
+        **_in_words(appliance),
         "instances": [instances.shown(provider, appliance, each) for each in appliance.instances],
         "segments": [_segment_shown(seated, each) for each in segments_of(dps, name)],
     }
+
+
+def _in_words(appliance: Appliance) -> Document:
+    """An appliance in the words in which it is put."""
+    return {**document_of(appliance), "instances": list(map(instances.in_words, appliance.instances))}
+
+
+def _by_path(appliance: Appliance | None) -> dict[str, Document]:
+    """An appliance and its instances, each as an object of its own."""
+    if appliance is None:
+        return {}
+    said = _in_words(appliance)
+    members = {f"instances {appliance.name}/{each['name']}": each for each in said.pop("instances")}
+    return {f"appliances {appliance.name}": said, **members}
 
 
 def _segment_shown(appliance: Appliance, segment: Segment) -> Shown:

@@ -14,9 +14,8 @@ STATES = (UP, DOWN, NOWHERE)
 """What an instance can be; one that no port says to be anywhere is neither up nor down."""
 
 
-def shown(provider: Provider, appliance: Appliance, instance: Instance) -> dict[str, Any]:
-    """An instance in the words in which it is put, where it is, and whether it works."""
-    seat = provider.seat(appliance, instance)
+def in_words(instance: Instance) -> dict[str, Any]:
+    """An instance in the words in which it is put."""
     return {
         "name": instance.name,
         "dswitch": dpid_text(instance.dpid) if instance.fixed else None,
@@ -24,6 +23,14 @@ def shown(provider: Provider, appliance: Appliance, instance: Instance) -> dict[
         "egress": instance.egress or None,
         "weight": instance.weight,
         "mac": instance.mac or None,
+    }
+
+
+def shown(provider: Provider, appliance: Appliance, instance: Instance) -> dict[str, Any]:
+    """An instance with where it is, and whether it works."""
+    seat = provider.seat(appliance, instance)
+    return {
+        **in_words(instance),
         "seat": None if seat is None else _seat(seat),
         "health": _health(provider.health.get((appliance.name, instance.name))),
     }

@@ -180,6 +180,23 @@ def test_a_symmetric_policy_is_put_as_one_object(client: Client) -> None:
     assert client.get("/v1/networks/shop/policies/lb>app")["actions"] == ["fw", "permit"]
 
 
+def test_a_dry_run_makes_every_check_and_says_what_would_change(client: Client) -> None:
+    dry = f"{FW}?dry_run"
+    lines = [change["line"].partition(" {")[0] for change in client("PUT", dry, FIREWALL).json["changes"]]
+    assert lines == ["+ appliances FW-1", "+ instances FW-1/one"]
+    client.refused(404, "GET", FW)
+    etag = client("PUT", FW, FIREWALL).headers["ETag"]
+    changes = client("PUT", dry, {**FIREWALL, "kind": "ids", "instances": []}).json["changes"]
+    assert [(each["sign"], each["path"]) for each in changes] == [
+        ("~", "appliances FW-1 kind"),
+        ("-", "instances FW-1/one"),
+    ]
+    client.refused(422, "PUT", dry, {"kind": "fire wall"})
+    client.refused(409, "PUT", "/v1/appliances/FW-2?dry_run", FIREWALL)
+    client.refused(412, "PUT", dry, FIREWALL, If_Match='"0"')
+    assert client("PUT", FW, FIREWALL).headers["ETag"] == etag
+
+
 FRAME = {"kind": "frame", "address": "", "interval": 0.2, "down_after": 3, "up_after": 2}
 ARP = {"kind": "arp", "address": "2001:db8::1", "interval": 1.5, "down_after": 1, "up_after": 9}
 
