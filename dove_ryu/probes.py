@@ -27,7 +27,6 @@ from dove_ryu.model.provider import Machine
 from dove_ryu.model.world import World
 from dove_ryu.openflow.flow import FROM_DPS, Output, PacketIn, PacketOut
 from dove_ryu.openflow.probe import Mark, mark_of
-from dove_ryu.southbound import codec
 from dove_ryu.vigil import Later
 
 PROMPT = 0.5
@@ -102,14 +101,26 @@ class Prober:
     """
 
     def __init__(
-        self, world: World, judge: Judge, link: Callable[[int], Wired | None], clock: Callable[[], float]
+        self,
+        world: World,
+        judge: Judge,
+        link: Callable[[int], Wired | None],
+        encode: Callable[[PacketOut], bytes],
+        clock: Callable[[], float],
     ) -> None:
+        """
+        :param judge: is told who has answered and who has not.
+        :param link: of the dSwitch of a datapath id; None where it is not connected.
+        :param encode: a packet-out as it goes over the wire.
+        :param clock: seconds, from any beginning.
+        """
         self.later: Later | None = None
         self.sent = 0
         self.unanswered = 0
         self._world = world
         self._judge = judge
         self._link = link
+        self._encode = encode
         self._clock = clock
         self._sender = random.getrandbits(64)
         self._numbers = count(1)
@@ -189,7 +200,7 @@ class Prober:
         number = next(self._numbers)
         mark = Mark(self._sender, number, 0)
         frame = probe_of(target.appliance, target.probe, mark)
-        message = codec.packet_out(PacketOut(frame, (Output(target.port),), FROM_DPS))
+        message = self._encode(PacketOut(frame, (Output(target.port),), FROM_DPS))
         head, marked, tail = message.partition(mark.packed())
         return Asked(target, number, head + marked[: -_SEQUENCE.size], tail)
 

@@ -137,7 +137,7 @@ class Switchboard:
         self.vigil = Vigil(dps.relied_on, self._doubt)
         self._links: dict[int, Link] = {}
         self.judge = Judge(dps.world, self._tell, lambda: datetime.now(UTC).isoformat(timespec="milliseconds"))
-        self.prober = Prober(dps.world, self.judge, self._links.get, time.monotonic)
+        self.prober = Prober(dps.world, self.judge, self._links.get, codec.packet_out, time.monotonic)
         self._since: dict[int, datetime] = {}
         self._confirmed: dict[int, int] = {}
         self._filling = False
