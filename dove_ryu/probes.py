@@ -206,11 +206,11 @@ class Prober:
 
     def _targets(self) -> Iterator[Target]:
         for appliance in self._world.appliances.values():
-            probe = appliance.probe
-            for instance in appliance.instances if probe is not None else ():
-                seat = self._world.seat(appliance, instance)
-                if probe is not None and seat is not None:
-                    yield from self._target(appliance, instance, probe, seat)
+            if appliance.probe is not None:
+                for instance in appliance.instances:
+                    seat = self._world.seat(appliance, instance)
+                    if seat is not None:
+                        yield from self._target(appliance, instance, appliance.probe, seat)
 
     def _target(self, appliance: Appliance, instance: Instance, probe: Probe, seat: Seat) -> Iterator[Target]:
         port = self._world.ports.get(seat.dpid, {}).get(seat.ingress)

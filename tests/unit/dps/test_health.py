@@ -26,7 +26,8 @@ class Court:
     """
 
     def __init__(self, *entities: Entity) -> None:
-        self.world, self.found = World(), []
+        self.world = World()
+        self.found: list[Health] = []
         self.recording = True
         self.clock = 0
         self.judge = Judge(self.world, self._hear, lambda: f"at {self.clock}")
@@ -53,7 +54,6 @@ class Court:
         for _ in range(times):
             self.judge.answered(FIRST)
 
-    @property
     def down(self) -> str | None:
         """Why the first instance is down; None where it is not."""
         health = self.world.provider.health.get(FIRST)
@@ -78,29 +78,29 @@ def test_ports_without_a_link_are_proof() -> None:
     assert court.found == []
     for port in ("in", "out"):
         court.connect(1, port)
-        assert court.down == f"port {port} of dSwitch 0000000000000001 is down"
+        assert court.down() == f"port {port} of dSwitch 0000000000000001 is down"
         court.connect()
-        assert court.down is None
+        assert court.down() is None
     court.connect(1, "tap")
     assert len(court.found) == court.judge.changes == 4
 
 
 def test_a_port_that_is_not_there_is_proof(probed: Court) -> None:
     probed.connect(ports={"in": 1})
-    assert probed.down == "dSwitch 0000000000000001 has no port out"
+    assert probed.down() == "dSwitch 0000000000000001 has no port out"
 
 
 def test_it_takes_some_probes_in_a_row(probed: Court) -> None:
     probed.miss(2)
     probed.answer(1)
     probed.miss(2)
-    assert probed.down is None
+    assert probed.down() is None
     probed.miss(1)
-    assert probed.down == NO_PROBE_COMES_BACK
+    assert probed.down() == NO_PROBE_COMES_BACK
     probed.answer(1)
     probed.miss(1)
     probed.answer(1)
-    assert probed.down is not None
+    assert probed.down() is not None
     probed.clock = 7
     probed.answer(1)
     assert probed.found[-1] == Health("FW", "one", True, "", "at 7")
@@ -110,29 +110,29 @@ def test_who_does_not_answer_for_its_address_is_named_by_it() -> None:
     court = Court(replace(FW, routed=True, probe=replace(PROBE, kind=ProbeKind.ARP, address="192.0.2.1")))
     court.connect()
     court.miss()
-    assert court.down == "192.0.2.1 is asked for at port in and does not answer"
+    assert court.down() == "192.0.2.1 is asked for at port in and does not answer"
 
 
 def test_a_link_that_is_back_is_no_proof_where_probes_are_asked(probed: Court) -> None:
     probed.connect(1, "in")
     probed.connect()
-    assert probed.down == "port in of dSwitch 0000000000000001 is down", "as was last seen"
+    assert probed.down() == "port in of dSwitch 0000000000000001 is down", "as was last seen"
     probed.answer(1)
-    assert probed.down is not None
+    assert probed.down() is not None
     probed.answer(1)
-    assert probed.down is None
+    assert probed.down() is None
 
 
 def test_answers_from_before_a_fault_do_not_count_after_it(probed: Court) -> None:
     probed.answer(5)
     probed.connect(1, "in")
     probed.connect()
-    assert probed.down is not None
+    assert probed.down() is not None
     probed.miss(2)
     probed.lose()
     probed.connect()
     probed.miss(1)
-    assert "is down" in str(probed.down), "two before and one after are not three in a row"
+    assert "is down" in str(probed.down()), "two before and one after are not three in a row"
 
 
 def test_a_dswitch_that_is_away_takes_nobody_with_it(probed: Court) -> None:
@@ -140,7 +140,7 @@ def test_a_dswitch_that_is_away_takes_nobody_with_it(probed: Court) -> None:
     assert probed.found == []
     probed.connect(1, "in")
     probed.lose()
-    assert probed.down is not None, "as was last seen"
+    assert probed.down() is not None, "as was last seen"
 
 
 def test_a_judge_who_begins_believes_what_is_recorded() -> None:
@@ -153,7 +153,7 @@ def test_a_judge_who_begins_believes_what_is_recorded() -> None:
         court.miss(2)
         assert court.found == []
     court.miss(1)
-    assert court.down == NO_PROBE_COMES_BACK
+    assert court.down() == NO_PROBE_COMES_BACK
 
 
 def test_the_cause_may_change_and_the_time_does_not(probed: Court) -> None:
@@ -180,7 +180,7 @@ def test_what_is_found_is_told_once_until_it_is_recorded(probed: Court) -> None:
 def test_what_somebody_else_records_against_the_evidence_is_put_right(probed: Court) -> None:
     probed.answer()
     probed.put(Health("FW", "one", False, "somebody's mistake"))
-    assert probed.down is None
+    assert probed.down() is None
     assert probed.found == [Health("FW", "one", True, "", "at 0")]
 
 
@@ -212,8 +212,8 @@ def test_another_way_to_ask_begins_anew(probed: Court) -> None:
     probed.miss(2)
     probed.put(replace(PROBED, probe=replace(PROBE, interval=1)))
     probed.miss(2)
-    assert probed.down is None
+    assert probed.down() is None
     probed.miss(1)
-    assert probed.down is not None
+    assert probed.down() is not None
     probed.put(FW)
-    assert probed.down is None, "its ports are all that is looked at"
+    assert probed.down() is None, "its ports are all that is looked at"
