@@ -290,7 +290,7 @@ def _places(world: World, side: Entity | None) -> set[int]:
     """The dSwitches where instances are by what an appliance's entry says, or a seat."""
     match side:
         case Seat():
-            return {side.dpid}
+            return {side.dpid} if side.former is None else {side.dpid, side.former.dpid}
         case Appliance():
             return {seat.dpid for seat in world.provider.seats_of(side)}
     return set()

@@ -25,6 +25,7 @@ from dove_ryu.features.multicast import Multicast
 from dove_ryu.features.neighbour import Neighbour
 from dove_ryu.features.policy import PolicyCache
 from dove_ryu.features.pools import Pools
+from dove_ryu.features.probing import Probing
 from dove_ryu.features.router import Router
 from dove_ryu.features.source_guard import SourceGuard
 from dove_ryu.features.unicast import Unicast
@@ -48,6 +49,7 @@ FEATURES: tuple[Feature, ...] = (
     PolicyCache(),
     Chaining(),
     Pools(),
+    Probing(),
     Migration(),
 )
 

@@ -16,27 +16,27 @@ Change = Mapping[str, Any]
 ``old`` and ``new`` are what it was and will be."""
 
 _SIGNS = {"+": screen.GOOD, "-": screen.BAD, "~": screen.WAITING}
-_SINGULAR = {kind.plural: kind.singular for kind in KINDS} | {"gateways": "gateway"}
+_SINGULAR = {kind.plural: kind.singular for kind in KINDS} | {"gateways": "gateway", "instances": "instance"}
 
 
-def changes(network: str, changed: Sequence[Change], progress: str, dry_run: bool) -> None:
+def changes(title: str, changed: Sequence[Change], progress: str, dry_run: bool) -> None:
     """Draw what an ``apply`` has changed, or would change: a line for each change."""
     count = f"{len(changed)} change{'s' * (len(changed) != 1)}" if changed else "no change"
     said = f"{count}, not made: this is a dry run" if changed and dry_run else count
-    screen.say(f"network {network}: {said}" + (f" ({progress})" if progress else ""))
+    screen.say(f"{title}: {said}" + (f" ({progress})" if progress else ""))
     for change in changed:
         was_and_is = f" {text(change['old'], 'none')} -> {text(change['new'], 'none')}" if change["sign"] == "~" else ""
         screen.say(f"  {change['sign']} {_called(change['path'])}{was_and_is}", _SIGNS[change["sign"]])
 
 
-def differences(network: str, source: str, changed: Sequence[Change]) -> None:
-    """Draw in what a network differs from the blueprint in a file, field by field, in the manner of ``diff -u``."""
+def differences(title: str, source: str, changed: Sequence[Change]) -> None:
+    """Draw in what an object differs from the document in a file, field by field, in the manner of ``diff -u``."""
     if not changed:
         return
-    screen.say(f"--- network {network}", "bold")
+    screen.say(f"--- {title}", "bold")
     screen.say(f"+++ {source}", "bold")
-    for (sign, title), members in groupby(changed, _object):
-        screen.say(f"{sign} {title}", _SIGNS[sign])
+    for (sign, called), members in groupby(changed, _object):
+        screen.say(f"{sign} {called}", _SIGNS[sign])
         for change in members:
             _sides(change)
 
@@ -210,6 +210,7 @@ def status(url: str, answer: Mapping[str, Any]) -> None:
         ("networks", f"{answer['networks']}"),
         ("endpoints", f"{answer['endpoints']}, {answer['attached']} of them attached"),
         ("dSwitches", f"{dswitches['known']}, {dswitches['connected']} of them connected, {dswitches['live']} live"),
+        *([("instances", _counts(instances))] if (instances := _happened(answer["instances"])) else []),
         ("policy requests", f"{_counts(requests)}; {answer['outstanding']} outstanding"),
         *([("refused", _counts(refused))] if (refused := _happened(answer["refused"])) else []),
         ("fast lane", f"{lane['form']}: {lane['answered']} answered, {lane['left']} left to the plain way"),

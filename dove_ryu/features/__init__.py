@@ -185,9 +185,14 @@ def onward(world: World, here: int, there: int, identify: Iterable[Action] = BY_
 
 def seated(world: World, dpid: int, appliance: Appliance) -> dict[Instance, int | None]:
     """The instances of an appliance at a dSwitch, each with the number of its ingress port, None where none is shown."""
-    seats = ((instance, world.seat(appliance, instance)) for instance in appliance.instances)
-    ports = world.ports.get(dpid, {})
-    return {instance: ports.get(seat.ingress) for instance, seat in seats if seat is not None and seat.dpid == dpid}
+    ports, found = world.ports.get(dpid, {}), {}
+    for instance in appliance.instances:
+        numbers = [
+            ports.get(seat.ingress) for seat in world.provider.seats_of(appliance, instance) if seat.dpid == dpid
+        ]
+        if numbers:
+            found[instance] = next((number for number in numbers if number is not None), None)
+    return found
 
 
 def arrivals(tables: NetworkTables, endpoint: Endpoint) -> Iterator[tuple[int, Terms, list[Action]]]:

@@ -15,6 +15,7 @@ from typing import Any
 from dove_ryu.model.blueprint import HIGHEST_VNI, Blueprint, BlueprintError
 from dove_ryu.model.entities import (
     BUILT_IN_KINDS,
+    PROBE_VLAN,
     Appliance,
     Endpoint,
     Entity,
@@ -37,7 +38,7 @@ HIGHEST_NUMBER = (1 << 28) - 1
 FIRST_LABEL, LAST_LABEL = HIGHEST_VNI + 1, (1 << 24) - 1
 """Segment labels: the upper half of what tunnels can carry."""
 
-LAST_VLAN = 4094
+LAST_VLAN = PROBE_VLAN - 1
 
 DEFAULT_ACTIONS = {Verdict.ALLOW: ("accept",), Verdict.DENY: ("deny",)}
 """The actions of a default policy."""

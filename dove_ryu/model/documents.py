@@ -31,6 +31,8 @@ from dove_ryu.model.entities import (
     Policy,
     PolicyAction,
     PolicyDomain,
+    Probe,
+    ProbeKind,
     Seat,
     Segment,
     Service,
@@ -156,7 +158,7 @@ def document_of(entity: Entity) -> Document:
                 "ovsdb": entity.ovsdb,
             }
         case Seat():
-            return {"dpid": f"{entity.dpid:016x}", "ingress": entity.ingress, "egress": entity.egress}
+            return _seat_document(entity)
         case Health():
             return {"up": entity.up, "reason": entity.reason, "since": entity.since}
         case _:
@@ -164,6 +166,7 @@ def document_of(entity: Entity) -> Document:
                 "kind": entity.kind,
                 "sharing": entity.sharing.value,
                 "routed": entity.routed,
+                "probe": _probe_document(entity.probe),
                 "on_failure": entity.on_failure.value,
                 "tap": entity.tap,
                 "number": entity.number,
@@ -291,15 +294,52 @@ def _appliance(_: str, name: str, document: Document, pool: Pool) -> Appliance:
         instances,
         Sharing(document["sharing"]),
         document["routed"],
+        _probe(document.get("probe")),
         OnFailure(document["on_failure"]),
         document["tap"],
         document["number"],
     )
 
 
+def _probe_document(probe: Probe | None) -> Document | None:
+    if probe is None:
+        return None
+    return {
+        "kind": probe.kind.value,
+        "address": probe.address,
+        "interval": probe.interval,
+        "down_after": probe.down_after,
+        "up_after": probe.up_after,
+    }
+
+
+def _probe(document: Document | None) -> Probe | None:
+    if document is None:
+        return None
+    counts = document["down_after"], document["up_after"]
+    return Probe(ProbeKind(document["kind"]), document["address"], document["interval"], *counts)
+
+
 def _seat(_: str, name: str, document: Document, pool: Pool) -> Seat:
     appliance, _, instance = name.partition("/")
-    return Seat(appliance, instance, int(document["dpid"], 16), document["ingress"], document["egress"])
+    former = document["former"]
+    return Seat(
+        appliance,
+        instance,
+        int(document["dpid"], 16),
+        document["ingress"],
+        document["egress"],
+        None if former is None else _seat("", name, former, pool),
+    )
+
+
+def _seat_document(seat: Seat) -> Document:
+    return {
+        "dpid": f"{seat.dpid:016x}",
+        "ingress": seat.ingress,
+        "egress": seat.egress,
+        "former": None if seat.former is None else _seat_document(seat.former),
+    }
 
 
 def _health(_: str, name: str, document: Document, pool: Pool) -> Health:

@@ -202,6 +202,37 @@ class OnFailure(enum.Enum):
     """They go on without the appliance."""
 
 
+PROBE_VLAN = 4094
+"""What tags probes at an appliance that is shared by VLAN; no segment has it."""
+
+
+class ProbeKind(enum.Enum):
+    """How it is found out whether an instance works (X10)."""
+
+    FRAME = "frame"
+    """A frame is sent in at its ingress port and expected back at its egress port."""
+
+    ARP = "arp"
+    """Its address is asked for at its ingress port, by ARP or neighbour discovery, and an answer is expected there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """How often an appliance's instances are asked for a sign that they work, and what is made of it (X10).
+
+    :ivar address: the IP address that is asked for; empty where a frame is sent through.
+    :ivar interval: seconds from one probe to the next.
+    :ivar down_after: how many in a row an instance leaves unanswered before it is down.
+    :ivar up_after: how many in a row it answers before it is up again.
+    """
+
+    kind: ProbeKind
+    address: str = ""
+    interval: float = 0.2
+    down_after: int = 3
+    up_after: int = 2
+
+
 @dataclass(frozen=True, slots=True)
 class Appliance:
     """What an action with infrastructure behind it maps to: the provider's, of no network.
@@ -211,6 +242,7 @@ class Appliance:
     :ivar instances: where it is, by name.
     :ivar routed: whether it takes packets at its own MAC address and leaves others' on them, as a router does; a
         transparent one is a bump in the wire.
+    :ivar probe: how it is found out whether its instances work; None where their ports are all that is looked at.
     :ivar tap: whether it gets a copy and gives nothing back, so that nothing waits for it.
     """
 
@@ -219,6 +251,7 @@ class Appliance:
     instances: tuple[Instance, ...] = ()
     sharing: Sharing = Sharing.VLAN
     routed: bool = False
+    probe: Probe | None = None
     on_failure: OnFailure = OnFailure.STOP
     tap: bool = False
     number: int = 0
@@ -230,6 +263,7 @@ class Seat:
 
     :ivar ingress: name of the port that packets are handed to it through.
     :ivar egress: name of the port that it gives them back through.
+    :ivar former: where it was before, while its ports are still there: what is on its way there is still taken.
     """
 
     appliance: str
@@ -237,11 +271,17 @@ class Seat:
     dpid: int
     ingress: str
     egress: str
+    former: Seat | None = None
 
     @property
     def name(self) -> str:
         """What it is called among the seats of all appliances: ``FW-1/one``."""
         return f"{self.appliance}/{self.instance}"
+
+    @property
+    def ports(self) -> tuple[str, ...]:
+        """The names of its ports, each once."""
+        return tuple(dict.fromkeys((self.ingress, self.egress)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,9 +41,10 @@ class Provider:
             return Seat(appliance.name, instance.name, instance.dpid, instance.ingress, instance.egress)
         return self.seats.get((appliance.name, instance.name))
 
-    def seats_of(self, appliance: Appliance) -> list[Seat]:
-        """Where the instances of an appliance are, of those that are anywhere."""
-        return [seat for instance in appliance.instances if (seat := self.seat(appliance, instance)) is not None]
+    def seats_of(self, appliance: Appliance, *instances: Instance) -> list[Seat]:
+        """Where some of an appliance's instances are, by default all of them, and where they still are from before."""
+        found = (self.seat(appliance, instance) for instance in instances or appliance.instances)
+        return [place for seat in found if seat is not None for place in (seat, seat.former) if place is not None]
 
     def dpids(self, names: Iterable[str]) -> set[int]:
         """The dSwitches that host an instance of some appliances."""

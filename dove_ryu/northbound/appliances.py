@@ -6,8 +6,7 @@ is shown here, so that whoever administers the appliance can partition it.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 
@@ -15,12 +14,23 @@ from dove_ryu.dps import Dps
 from dove_ryu.model.addresses import canonical_mac
 from dove_ryu.model.blueprint import BlueprintError
 from dove_ryu.model.documents import Document, document_of, key_of
-from dove_ryu.model.entities import Appliance, Instance, OnFailure, Place, Segment, Sharing, dpid_text
-from dove_ryu.model.pools import lost, shares
+from dove_ryu.model.edits import Difference, compare
+from dove_ryu.model.entities import (
+    Appliance,
+    Health,
+    Instance,
+    OnFailure,
+    Place,
+    Segment,
+    Sharing,
+    dpid_text,
+)
 from dove_ryu.model.reading import Part, Problem, suggestion
+from dove_ryu.northbound import instances
 from dove_ryu.northbound.drafts import Allocation, Draft, version_of
 from dove_ryu.northbound.interface import Service, await_revision, settle
 from dove_ryu.northbound.placement import PORT_NAME, dpid_of, places_at, ports_of
+from dove_ryu.northbound.probes import read_probe
 from dove_ryu.northbound.problems import Refusal
 from dove_ryu.northbound.versions import Precondition
 from dove_ryu.northbound.views import Shown, Versioned
@@ -28,7 +38,7 @@ from dove_ryu.store import ABSENT
 
 HEAVIEST = 100
 
-FIELDS = ("name", "kind", "sharing", "routed", "tap", "on_failure", "instances", "number", "segments", "etag")
+FIELDS = ("name", "kind", "sharing", "routed", "probe", "tap", "on_failure", "instances", "number", "segments", "etag")
 """What the document of an appliance may have: what can be put, and what is shown besides, so that it can be put back."""
 
 
@@ -80,12 +90,29 @@ class Appliances:
             document = document_of(replace(wanted, number=number))
             if item is not None and item.document == document:
                 return version, False
-            draft = Draft({_key(name): document}, expect={_key(name): version})
+            gone = self._unknown(name, wanted.instances)
+            draft = Draft({_key(name): document}, set(gone), {_key(name): version})
             if item is None:
                 allocation.keep(draft)
             return draft.commit(self._store), version == ABSENT
 
         return settle(self._service, attempt)
+
+    def foresee(self, name: str, value: object, precondition: Precondition) -> list[Difference]:
+        """What :meth:`put` would change, after every check that it makes; nothing is changed."""
+        wanted = read(name, value)
+        precondition.check(f"appliance '{name}'", version_of(self._store.get(_key(name))))
+        registered = self._service.ask(lambda dps: (_obstacle(dps, wanted), dps.world.appliances.get(name)))
+        if registered[0]:
+            raise Refusal(409, registered[0])
+        number = 0 if registered[1] is None else registered[1].number
+        return list(compare(_by_path(registered[1]), _by_path(replace(wanted, number=number))))
+
+    def _unknown(self, name: str, members: Iterable[Instance]) -> list[str]:
+        """The keys of what was found of instances that an appliance does not have: another of that name begins anew."""
+        known = {key_of(Health(name, instance.name, up=True)) for instance in members}
+        found = self._store.list(key_of(Health(name, "", up=True))).items
+        return [item.key for item in found if item.key not in known]
 
     def delete(self, name: str, precondition: Precondition) -> None:
         """Forget an appliance; the policies that lead through it deny from now on."""
@@ -94,7 +121,7 @@ class Appliances:
         def attempt() -> tuple[int, None]:
             version, _ = self.one(name)
             precondition.check(f"appliance '{name}'", version)
-            return self._store.commit(deletes=[key], expect={key: version}), None
+            return self._store.commit(deletes=[key, *self._unknown(name, ())], expect={key: version}), None
 
         settle(self._service, attempt)
 
@@ -119,27 +146,33 @@ def read(name: str, value: object) -> Appliance:
         fields["routed"].complain("a tap gets a copy and routes nothing; leave one of them out")
     if tap and on_failure is not OnFailure.STOP:
         fields["on_failure"].complain("nothing waits for a tap, so that nothing fails with it; leave it out")
-    instances = tuple(filter(None, (_instance(part, routed, tap) for part in fields["instances"].items())))
-    names = [instance.name for instance in instances]
+    probe = read_probe(fields["probe"], routed)
+    members = tuple(filter(None, (_instance(part, routed, tap) for part in fields["instances"].items())))
+    names = [instance.name for instance in members]
     for position, each in enumerate(names):
         if each in names[:position]:
             fields["instances"].complain(f"'{each}' is there twice; leave one of them out")
     if problems:
         raise BlueprintError(*problems)
-    return Appliance(name, kind, instances, sharing, routed, on_failure, tap)
+    return Appliance(name, kind, members, sharing, routed, probe, on_failure, tap)
 
 
 def _instance(part: Part, routed: bool, tap: bool) -> Instance | None:
-    fields = part.fields("name", "dswitch", "ingress", "egress", "weight", "mac", "drain", "slots")
+    fields = part.fields("name", "dswitch", "ingress", "egress", "weight", "mac", "drain", "seat", "health", "slots")
     if fields is None:
         return None
-    dpid = dpid_of(fields["dswitch"].value)
-    if dpid is None:
-        fields["dswitch"].complain("must be a datapath id: up to 16 hexadecimal digits in quotes, not all zero")
-    ingress = _port(fields["ingress"])
-    egress = _port(fields["egress"]) if fields["egress"] else ingress
-    if tap and egress != ingress:
-        fields["egress"].complain("a tap gives nothing back; leave it out")
+    dpid, ingress, egress = 0, "", ""
+    if any(fields[each] for each in ("dswitch", "ingress", "egress")):  # or else its ports' iface-ids say where it is
+        dpid = dpid_of(fields["dswitch"].value) or 0
+        if not dpid:
+            fields["dswitch"].complain(
+                "must be a datapath id: up to 16 hexadecimal digits in quotes, not all zero; leave it out with the ports "
+                "where their iface-ids say where the instance is"
+            )
+        ingress = _port(fields["ingress"])
+        egress = _port(fields["egress"]) if fields["egress"] else ingress
+        if tap and egress != ingress:
+            fields["egress"].complain("a tap gives nothing back; leave it out")
     mac = fields["mac"].address(canonical_mac) if routed or fields["mac"] else ""
     if mac and not routed:
         fields["mac"].complain(
@@ -147,7 +180,7 @@ def _instance(part: Part, routed: bool, tap: bool) -> Instance | None:
         )
     weight = fields["weight"].number(0, HEAVIEST, 1)
     drain = fields["drain"].flag(default=False)
-    return Instance(fields["name"].name(), dpid or 0, ingress, egress, weight, mac, drain)
+    return Instance(fields["name"].name(), dpid, ingress, egress, weight, mac, drain)
 
 
 def _port(part: Part) -> str:
@@ -190,16 +223,26 @@ def _shown(dps: Dps, name: str) -> Shown | None:
     appliance = dps.world.appliances.get(name)
     if appliance is None:
         return None
-    document, taken = document_of(appliance), shares(appliance, lost(dps.world.provider, appliance))
-    slots = Counter(share.taker.name for share in taken if share.taker is not None)
-    document["instances"] = [_instance_shown(each, slots[each["name"]]) for each in document["instances"]]
-    return {"name": name, **document, "segments": list(map(_segment_shown, segments_of(dps, name)))}
+    return {
+        "name": name,
+        **_in_words(appliance),
+        "instances": instances.all_shown(dps.world.provider, appliance),
+        "segments": list(map(_segment_shown, segments_of(dps, name))),
+    }
 
 
-def _instance_shown(document: Mapping[str, object], slots: int) -> Document:
-    """An instance in the words in which it is put, and how many slots of connections it takes now."""
-    shown = {("dswitch" if field == "dpid" else field): value for field, value in document.items()}
-    return {**shown, "mac": shown["mac"] or None, "slots": slots}
+def _in_words(appliance: Appliance) -> Document:
+    """An appliance in the words in which it is put."""
+    return {**document_of(appliance), "instances": list(map(instances.in_words, appliance.instances))}
+
+
+def _by_path(appliance: Appliance | None) -> dict[str, Document]:
+    """An appliance and its instances, each as an object of its own."""
+    if appliance is None:
+        return {}
+    said = _in_words(appliance)
+    members = {f"instances {appliance.name}/{each['name']}": each for each in said.pop("instances")}
+    return {f"appliances {appliance.name}": said, **members}
 
 
 def _segment_shown(segment: Segment) -> Shown:

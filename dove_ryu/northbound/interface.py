@@ -14,7 +14,7 @@ from dove_ryu.audit import Finding
 from dove_ryu.dps import Dps
 from dove_ryu.northbound.problems import Refusal
 from dove_ryu.store import Conflict, Store
-from dove_ryu.switchboard import Connection, LaneFigures
+from dove_ryu.switchboard import Connection, LaneFigures, ProbeFigures
 
 Answer = TypeVar("Answer")
 
@@ -61,6 +61,12 @@ class Service(Protocol):
 
     def lane(self, timeout: float = 5.0) -> LaneFigures:
         """How it stands with the fast lane.
+
+        :raises TimeoutError: as :meth:`ask` does.
+        """
+
+    def probes(self, timeout: float = 5.0) -> ProbeFigures:
+        """How it stands with the probes of appliances' instances.
 
         :raises TimeoutError: as :meth:`ask` does.
         """

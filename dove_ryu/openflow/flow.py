@@ -354,6 +354,9 @@ Action = (
     | Goto
 )
 
+FROM_DPS = 0xFFFFFFFD
+"""Where a packet counts as having come from that the DPS itself sends (OFPP_CONTROLLER)."""
+
 IN_PORT = 0xFFFFFFF8
 """OFPP_IN_PORT: back to where the packet came from."""
 

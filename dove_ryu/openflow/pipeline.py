@@ -342,8 +342,17 @@ ROUTER = _table(
 )
 CHAIN_RETURN = _table(
     "CHAIN_RETURN",
-    "Takes a packet back from an appliance: its tag tells the segment that it was on.",
-    matches=(oxm.IN_PORT, oxm.VLAN_VID),
+    "Takes a packet back from an appliance: its tag tells the segment that it was on. Answers to probes go to the DPS.",
+    matches=(
+        oxm.IN_PORT,
+        oxm.VLAN_VID,
+        oxm.ETH_TYPE,
+        oxm.ARP_OP,
+        oxm.ARP_SPA,
+        oxm.ARP_TPA,
+        oxm.ICMPV6_TYPE,
+        oxm.ND_TARGET,
+    ),
     writes=(oxm.VLAN_VID, SEGMENT_LABEL),
     leads_to=("NEXT_HOP",),
 )

@@ -226,6 +226,11 @@ def read_packet_in(data: bytes) -> PacketIn:
     return PacketIn(cookie, table, fields, data[end + 2 :])
 
 
+def came_up_from(data: bytes, table: int) -> bool:
+    """Whether a message is a packet-in from a flow of *table*."""
+    return data[1] == PACKET_IN and data[15:16] == bytes((table,))
+
+
 def _pipeline_fields(data: bytes, offset: int) -> tuple[dict[Field, int], int]:
     """The fields that the pipeline knows, and where the match ends; others are passed over."""
     length = int.from_bytes(data[offset + 2 : offset + 4], "big")

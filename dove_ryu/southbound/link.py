@@ -166,6 +166,12 @@ class Link:
         """Ask for a sign of life: the reply counts among what is received, and confirms nothing."""
         self._wire.write(codec.barrier(next(self._xids)))
 
+    def send_out(self, packets: bytes) -> int:
+        """Send packet-outs, and ask to have it confirmed that they have been carried out: the number of the reply."""
+        xid = next(self._xids)
+        self._wire.write(packets + codec.barrier(xid))
+        return xid
+
     def answer(self, answers: Iterable[tuple[Iterable[FlowChange], Iterable[PacketOut]]]) -> None:
         """Send what a batch of policy requests brought, in one write."""
         data = b"".join(_joined(flows) + b"".join(map(codec.packet_out, packets)) for flows, packets in answers)

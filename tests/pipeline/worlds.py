@@ -88,12 +88,13 @@ def chain(name: str, number: int) -> list[Entity]:
             (Instance("one", places[each], *ports[each], mac="02:00:00:00:0f:01"),),
             Sharing.DEDICATED if each == "ids" else Sharing.VLAN,
             each != "fw",
+            number=number + 40 + at,
         )
-        for each in ports
+        for at, each in enumerate(ports)
     ]
     made += [PolicyAction(name, each, number + 30 + at, each, each) for at, each in enumerate(ports)]
     made += [
-        Segment(name, "red>grey", hop, 0x800000 + hop, each, 0 if each == "ids" else 4000 + hop)
+        Segment(name, "red>grey", hop, 0x800000 + 2 * hop, each, 0 if each == "ids" else 4000 + hop)
         for hop, each in enumerate(ports, 1)
     ]
     return [*made, Policy(name, "red", "grey", number + 7, tuple(ports), 200)]

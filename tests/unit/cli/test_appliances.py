@@ -39,3 +39,63 @@ def test_a_trace_draws_the_appliances_on_the_way(dove: Dove, dps: Dps, shop: str
     policy = {"number": 98, "from": "app", "to": "db", "actions": ["fw"], "ttl": 5, "tracking": 2}
     dps.put("/dove/v1/networks/shop/policies/app>db", policy)
     assert "  | fw: FW-1/a at dSwitch 0000000000000003, VLAN 7\n" in dove("trace", "-n", "shop", "app1", "db1").out
+
+
+FILE = """\
+network: shop
+domains: [app, db]
+actions:
+  - {name: fw, kind: firewall, appliance: FW-1}
+policies:
+  - {from: app, to: db, actions: [fw]}
+---
+appliance: FW-1
+kind: firewall
+instances:
+  - {name: one, dswitch: "3", ingress: fw-in, egress: fw-out}
+"""
+
+
+def test_appliances_and_the_networks_that_need_them_are_applied_from_one_file(dove: Dove, tmp_path) -> None:
+    """X13: whatever their order in the file; a second time there is nothing to do."""
+    (tmp_path / "all.yaml").write_text(FILE)
+    dry = dove("apply", "-f", "all.yaml", "--dry-run")
+    assert dry.out.startswith("appliance FW-1: 2 changes, not made: this is a dry run (1 of 2)\n")
+    assert "needs an appliance" in dry.err or "FW-1" in dry.err, "the network waits for it"
+    done = dove("apply", "-f", "all.yaml")
+    assert (done.code, done.err) == (0, "")
+    assert done.out.splitlines()[:4] == [
+        "appliance FW-1: 2 changes (1 of 2)",
+        "  + appliance FW-1",
+        "  + instance FW-1/one",
+        "network shop: 6 changes (2 of 2)",
+    ]
+    assert dove("get", "appliances").out.split()[-6:-4] == ["FW-1", "firewall"]
+    again = dove("apply", "-f", "all.yaml")
+    assert again.out == "appliance FW-1: no change (1 of 2)\nnetwork shop: no change (2 of 2)\n"
+
+
+def test_a_diff_of_an_appliance_is_by_instance_and_field(dove: Dove, tmp_path) -> None:
+    file = tmp_path / "fw.yaml"
+    file.write_text(FILE.partition("---\n")[2])
+    assert dove("apply", "-f", "fw.yaml").code == 0
+    assert dove("diff", "-f", "fw.yaml").code == 0
+    file.write_text(file.read_text().replace("egress: fw-out", "egress: fw-back, weight: 3"))
+    differs = dove("diff", "-f", "fw.yaml")
+    assert differs.code == 1
+    assert differs.out.splitlines()[2:] == [
+        "~ instance FW-1/one",
+        "-   egress: fw-out",
+        "+   egress: fw-back",
+        "-   weight: 1",
+        "+   weight: 3",
+    ]
+
+
+def test_a_mistake_in_an_appliance_is_named_by_its_line(dove: Dove, tmp_path) -> None:
+    (tmp_path / "fw.yaml").write_text("appliance: FW-1\nkind: firewall\ninstances:\n  - {name: one, dswitch: 3x}\n")
+    refused = dove("apply", "-f", "fw.yaml")
+    assert (refused.code, refused.out) == (3, "")
+    assert refused.err.startswith("dove: fw.yaml:4: instances[0].dswitch")
+    (tmp_path / "fw.yaml").write_text("appliance: FW-1\n---\nappliance: FW-1\n")
+    assert "fw.yaml:3: appliance 'FW-1' is in fw.yaml:1 already" in dove("apply", "-f", "fw.yaml").err

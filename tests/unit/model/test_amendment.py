@@ -284,7 +284,7 @@ def test_labels_and_vlans_go_round_and_end() -> None:
     assert [numbers.label(), numbers.label()] == [LAST_LABEL, FIRST_LABEL + 1]
     assert [numbers.vlan(FW), numbers.vlan(FW)] == [LAST_VLAN, 1]
     full = Numbers(vlan_taken=lambda appliance, vlan: True)
-    with pytest.raises(Exhausted, match="all 4094 VLANs of appliance 'FW' are in use; add another appliance"):
+    with pytest.raises(Exhausted, match="all 4093 VLANs of appliance 'FW' are in use; add another appliance"):
         full.vlan(FW)
 
 

@@ -27,6 +27,7 @@ def test_status(shop: Client, service: Service) -> None:
         "endpoints": 4,
         "attached": 1,
         "dswitches": {"known": 2, "connected": 1, "live": 0, "stale": 0},
+        "instances": {"up": 0, "down": 0, "nowhere": 0},
         "disconnected": ["0000000000000002"],
         "policy_requests": {"allowed": 0, "denied": 2, "unknown": 0, "unlocated": 0},
         "refused": {"network-rate": 0, "too-many-wait": 0, "unknown-network": 4, "unreadable": 0, "failed": 0},
@@ -36,6 +37,7 @@ def test_status(shop: Client, service: Service) -> None:
         "flow_changes": 0,
         "lag": 0,
         "lane": {"form": "python", "answered": 0, "left": 0},
+        "probes": {"sent": 0, "unanswered": 0, "changes": 0},
     }
 
 
