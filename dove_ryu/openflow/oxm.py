@@ -144,7 +144,7 @@ IN_PORT = _field("in_port", "NXM_OF_IN_PORT", (OPENFLOW_BASIC, 0), 32, DECIMAL)
 VLAN_VID = _field("vlan_tci", "NXM_OF_VLAN_TCI", (OPENFLOW_BASIC, 6), 13, VLAN, set_name="vlan_vid")
 ETH_SRC = _field("dl_src", "NXM_OF_ETH_SRC", (OPENFLOW_BASIC, 4), 48, MAC, set_name="eth_src")
 ETH_DST = _field("dl_dst", "NXM_OF_ETH_DST", (OPENFLOW_BASIC, 3), 48, MAC, set_name="eth_dst")
-ETH_TYPE = _field("dl_type", "NXM_OF_ETH_TYPE", (OPENFLOW_BASIC, 5), 16)
+ETH_TYPE = _field("dl_type", "NXM_OF_ETH_TYPE", (OPENFLOW_BASIC, 5), 16, set_name="eth_type")
 
 _IS_IPV4, _IS_IPV6, _IS_ARP = ((ETH_TYPE, IPV4),), ((ETH_TYPE, IPV6),), ((ETH_TYPE, ARP),)
 IPV4_SRC = _field("nw_src", "NXM_OF_IP_SRC", (OPENFLOW_BASIC, 11), 32, IPV4_ADDRESS, _IS_IPV4, "ip_src")
@@ -194,6 +194,8 @@ BY_HEADER |= {
     (NICIRA_BASIC, 0): IN_PORT_NXM,
     (NICIRA_BASIC, 1): ETH_DST,
     (NICIRA_BASIC, 2): ETH_SRC,
+    (NICIRA_BASIC, 3): ETH_TYPE,
+    (NICIRA_BASIC, 6): IP_PROTO,
     (NICIRA_BASIC, 7): IPV4_SRC,
     (NICIRA_BASIC, 8): IPV4_DST,
     (NICIRA_BASIC, 9): TCP_SRC,
@@ -207,7 +209,7 @@ BY_HEADER |= {
     (NICIRA_EXTENSIBLE, 20): IPV6_DST,
     (NICIRA_EXTENSIBLE, 25): ND_TLL,
 }
-"""Open vSwitch says the fields of a move back in its older numbering, whichever they were sent in."""
+"""Open vSwitch says the fields of an action back in its older numbering, whichever they were sent in."""
 
 TCP_FLAG_NAMES = ("fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr", "ns")
 """The flags of a TCP header, from the lowest bit."""
