@@ -111,7 +111,9 @@ def pool(name: str, number: int) -> list[Entity]:
     appliances = (
         Appliance("pool", "x", two, number=number + 50, routed=True),
         Appliance("far", "x", far, number=number + 51),
-        Appliance("open", "x", (Instance("one", THERE, "p4", "p4"),), number=number + 52, on_failure=OnFailure.LEAVE_OUT),
+        Appliance(
+            "open", "x", (Instance("one", THERE, "p4", "p4"),), number=number + 52, on_failure=OnFailure.LEAVE_OUT
+        ),
         Appliance("tap", "x", (Instance("one", HERE, "p5", "p5"),), tap=True, number=number + 53),
     )
     return [

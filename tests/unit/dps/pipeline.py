@@ -78,6 +78,7 @@ IPV6: dict[Field, Span] = {
     oxm.IPV6_DST: (38, 54),
 }
 TCP: dict[Field, Span] = {oxm.TCP_SRC: (34, 36), oxm.TCP_DST: (36, 38), oxm.TCP_FLAGS: (46, 48)}
+TCP6 = {what: (low + 20, high + 20) for what, (low, high) in TCP.items()}
 ICMP: dict[Field, Span] = {oxm.ICMP_TYPE: (34, 35)}
 ICMPV6: dict[Field, Span] = {oxm.ICMPV6_TYPE: (54, 55)}
 NEIGHBOUR: dict[Field, Span] = {oxm.ND_RESERVED: (58, 62), oxm.ND_TARGET: (62, 78), oxm.ND_OPTIONS_TYPE: (78, 79)}
@@ -103,6 +104,8 @@ class Packet:
             spans |= ICMP
         if kind == oxm.IPV4 and self.frame[23] == oxm.TCP:
             spans |= TCP
+        if kind == oxm.IPV6 and self.frame[20] == oxm.TCP:
+            spans |= TCP6
         if kind == oxm.IPV6 and self.frame[20] == oxm.ICMPV6:
             spans |= ICMPV6
             if self.frame[54] in (oxm.NEIGHBOUR_SOLICITATION, oxm.NEIGHBOUR_ADVERTISEMENT):

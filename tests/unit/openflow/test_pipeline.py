@@ -7,7 +7,19 @@ import pytest
 
 from dove_ryu.openflow import oxm, pipeline
 from dove_ryu.openflow.fields import BY_ADDRESS, OUTPUT_PORT, SOURCE_DOMAIN, VNI, Cookie, Kind
-from dove_ryu.openflow.flow import IN_PORT, Action, Clone, DecrementTtl, Metered, Output, OutputTo, Resubmit, copy, put, text
+from dove_ryu.openflow.flow import (
+    IN_PORT,
+    Action,
+    Clone,
+    DecrementTtl,
+    Metered,
+    Output,
+    OutputTo,
+    Resubmit,
+    copy,
+    put,
+    text,
+)
 from dove_ryu.openflow.pipeline import (
     CHAIN,
     CLASSIFY,
