@@ -249,7 +249,7 @@ class Chained:
             networks = {*self._uses, *(tables.name for tables in self._world.chained())}
         for network in networks:
             used = self._used(network)
-            if change.kind in PROVIDED and _appliance_of(change) not in used:
+            if not used or (change.kind in PROVIDED and _appliance_of(change) not in used):
                 continue
             for dpid in self._holders(network, used):
                 if change.kind is Health:  # segments lead to an appliance however it is

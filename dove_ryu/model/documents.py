@@ -295,8 +295,8 @@ def _appliance(_: str, name: str, document: Document, pool: Pool) -> Appliance:
         Sharing(document["sharing"]),
         document["routed"],
         _probe(document.get("probe")),
-        OnFailure(document["on_failure"]),
-        document["tap"],
+        OnFailure(document.get("on_failure", OnFailure.STOP.value)),
+        document.get("tap", False),
         document["number"],
     )
 
@@ -367,7 +367,7 @@ def _instance(document: Document) -> Instance:
         document["egress"],
         document["weight"],
         document["mac"],
-        document["drain"],
+        document.get("drain", False),
     )
 
 

@@ -147,6 +147,8 @@ def read(name: str, value: object) -> Appliance:
     if tap and on_failure is not OnFailure.STOP:
         fields["on_failure"].complain("nothing waits for a tap, so that nothing fails with it; leave it out")
     probe = read_probe(fields["probe"], routed)
+    if tap and probe is not None:
+        fields["probe"].complain("a tap gives nothing back, so that it answers no probe; leave it out")
     members = tuple(filter(None, (_instance(part, routed, tap) for part in fields["instances"].items())))
     names = [instance.name for instance in members]
     for position, each in enumerate(names):
