@@ -39,6 +39,7 @@ from dove_ryu.openflow.fields import (
 )
 from dove_ryu.openflow.flow import Action, Clone, Flow, Move, Multipath, Output, PopVlan, PushVlan, Resubmit, Terms, put
 from dove_ryu.openflow.pipeline import (
+    BEGINNINGS,
     CHAIN,
     CHAIN_HOP,
     CHAIN_RETURN,
@@ -95,8 +96,9 @@ def _lead(world: World, dpid: int, tables: NetworkTables, policy: Policy, hop: H
     """
     assert tables.network is not None
     cookie, label = Cookie(Kind.CHAIN, policy.number), hop.segment.label
-    spread: list[Action] = [Multipath(SLOT.field, SLOT.width, SLOTS)] if spreads(hop.appliance) else []
-    found: list[Action] = [put(APPLIANCE, hop.appliance.number), *spread]
+    found: list[Action] = [put(APPLIANCE, hop.appliance.number)]
+    if spreads(hop.appliance):
+        found += [Multipath(SLOT.field, SLOT.width, SLOTS), Resubmit(BEGINNINGS.number)]
     towards: list[Action] = [*found, goto(POOL)]
     if hop.appliance.tap:
         towards = [Clone((*found, Resubmit(POOL.number))), Resubmit(NEXT_HOP.number)]

@@ -7,6 +7,11 @@ to another dSwitch, so that dSwitches which are not told of a change at the same
 The one exception is an instance that is drained.  Where another takes its place, TAKEOVER tells connections that begin,
 which are the other's from then on and are noted in CONNECTIONS in both directions, from those that have begun before: they
 are the drained one's, and go there under the odd label of their segment, by which they can only be handed over.
+
+First packets are told from others at every dSwitch and at all times, though it matters while an instance is drained only.
+For Open vSwitch remembers what it did with a connection's first packet, and does that with all those for which the answer
+could not have been another; when flows change it works the answer out anew, from the packet that it remembers.  It would
+take old connections for new ones.
 """
 
 from __future__ import annotations
@@ -18,10 +23,20 @@ from dove_ryu.model.entities import Appliance, Instance
 from dove_ryu.model.pools import Share, choose, lost, shares
 from dove_ryu.model.world import NetworkTables, World
 from dove_ryu.openflow import oxm
-from dove_ryu.openflow.fields import APPLIANCE, HANDED_BACK, OUTPUT_PORT, SEGMENT_LABEL, SLOT, VNI, Cookie, Kind
+from dove_ryu.openflow.fields import APPLIANCE, BEGINS, HANDED_BACK, OUTPUT_PORT, SEGMENT_LABEL, SLOT, VNI, Cookie, Kind
 from dove_ryu.openflow.flow import Action, Flow, Learn, Move, Resubmit, SetField, Term, Terms, put
 from dove_ryu.openflow.oxm import Field
-from dove_ryu.openflow.pipeline import CHAIN_HOP, CONNECTIONS, INSTANCE, NEXT_HOP, POOL, TAKEOVER, Table, goto
+from dove_ryu.openflow.pipeline import (
+    BEGINNINGS,
+    CHAIN_HOP,
+    CONNECTIONS,
+    INSTANCE,
+    NEXT_HOP,
+    POOL,
+    TAKEOVER,
+    Table,
+    goto,
+)
 
 BY_SEGMENT = (Move(SEGMENT_LABEL.field, oxm.TUN_ID, SEGMENT_LABEL.width),)
 """Lets a tunnel carry the label of the segment that a packet is on."""
@@ -44,6 +59,12 @@ TO_NOBODY = 0
 
 class Pools(Feature):
     """Flows of POOL, INSTANCE and TAKEOVER, and those that they make in CONNECTIONS."""
+
+    def dswitch_flows(self, world: World, dpid: int) -> Iterable[Flow]:
+        """What the first packet of a connection looks like."""
+        for eth_type in LEARNED:
+            first: Terms = {oxm.ETH_TYPE: eth_type, oxm.TCP_FLAGS: (oxm.SYN, oxm.SYN | oxm.ACK)}
+            yield BEGINNINGS.flow(100, first, [put(BEGINS, 1)], Cookie(Kind.BASE))
 
     def appliance_flows(self, world: World, dpid: int, appliance: Appliance) -> Iterable[Flow]:
         """Where each slot's packets go and, at a dSwitch that hosts instances, to which of them."""
@@ -93,7 +114,7 @@ def _take_over(world: World, dpid: int, appliance: Appliance, slot: int, share: 
     """
     terms: Terms = {APPLIANCE: appliance.number, SLOT: slot}
     for eth_type, learned in LEARNED.items():
-        begins: Terms = {oxm.ETH_TYPE: eth_type, oxm.TCP_FLAGS: (oxm.SYN, oxm.SYN | oxm.ACK)}
+        begins: Terms = {BEGINS: 1, oxm.ETH_TYPE: eth_type, oxm.IP_PROTO: oxm.TCP}
         hand_over = _hand_over(here, share.taker)
         yield TAKEOVER.flow(300, terms | begins, [*hand_over[:1], *learned, *hand_over[1:]], _cookie(appliance))
     assert share.drained is not None, "a slot that is taken over was somebody's"

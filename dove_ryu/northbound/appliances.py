@@ -196,9 +196,12 @@ def _obstacle(dps: Dps, wanted: Appliance) -> str:
     """Why an appliance cannot be registered so; empty where it can."""
     registered = dps.world.appliances.get(wanted.name)
     segment = next(segments_of(dps, wanted.name), None)
-    if registered is not None and segment is not None and registered.sharing is not wanted.sharing:
-        policy = f"policy '{segment.policy}' of network '{segment.network}'"
-        return f"it is in use by {policy}, so its sharing cannot change; register another one and change over to that"
+    if registered is not None and segment is not None:
+        fixed = {"sharing": registered.sharing is wanted.sharing, "tap": registered.tap is wanted.tap}
+        changed = next((field for field, same in fixed.items() if not same), None)
+        if changed is not None:
+            policy = f"policy '{segment.policy}' of network '{segment.network}'"
+            return f"it is in use by {policy}, so its {changed} cannot change; register another one and change over to that"
     taken: dict[Place, str] = {}
     for name, appliance in dps.world.appliances.items():
         for place in ports_of(dps, appliance) if name != wanted.name else ():

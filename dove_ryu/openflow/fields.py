@@ -61,6 +61,7 @@ OUTPUT_PORT = Bits("output port", REGISTERS[5], 0, 32)
 SEGMENT_LABEL = Bits("segment label", REGISTERS[6], 0, 24)
 APPLIANCE = Bits("appliance", REGISTERS[7], 0, 32)
 SLOT = Bits("slot of the connection", REGISTERS[8], 0, 6)
+BEGINS = Bits("first packet of a connection", REGISTERS[8], 6, 1)
 HANDED_BACK = Bits("belongs to an instance that is being drained", REGISTERS[9], 0, 1)
 
 PIPELINE_BITS = (
@@ -75,6 +76,7 @@ PIPELINE_BITS = (
     SEGMENT_LABEL,
     APPLIANCE,
     SLOT,
+    BEGINS,
     HANDED_BACK,
 )
 refuse_overlap(PIPELINE_BITS)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from dove_ryu.openflow import oxm
 from dove_ryu.openflow.fields import (
     APPLIANCE,
+    BEGINS,
     BY_ADDRESS,
     CHAINED,
     DESTINATION_DOMAIN,
@@ -272,6 +273,7 @@ TUNNEL_IN = _table(
     matches=(oxm.TUN_ID,),
     writes=(VNI, SEGMENT_LABEL, APPLIANCE, SLOT, HANDED_BACK),
     leads_to=("DELIVER", "INSTANCE"),
+    looks_into=("BEGINNINGS",),
 )
 SOURCE_GUARD = _table(
     "SOURCE_GUARD",
@@ -392,7 +394,7 @@ CHAIN = _table(
     matches=(SEGMENT_LABEL,),
     writes=(APPLIANCE, SLOT),
     leads_to=("POOL",),
-    looks_into=("POOL", "NEXT_HOP"),
+    looks_into=("BEGINNINGS", "POOL", "NEXT_HOP"),
 )
 POOL = _table(
     "POOL",
@@ -414,7 +416,7 @@ INSTANCE = _table(
 TAKEOVER = _table(
     "TAKEOVER",
     "Gives a new connection to the instance that takes a drained one's place, and an old one back to the drained one.",
-    matches=(APPLIANCE, SLOT, OUTPUT_PORT, oxm.ETH_TYPE, oxm.TCP_FLAGS),
+    matches=(APPLIANCE, SLOT, BEGINS, OUTPUT_PORT, oxm.ETH_TYPE, oxm.IP_PROTO),
     writes=(OUTPUT_PORT, *_ONWARD),
     leads_to=("CHAIN_HOP",),
     looks_into=("CONNECTIONS",),
@@ -457,6 +459,13 @@ LIMIT = _table(
     "What the endpoint at each port may ask the DPS: a meter ends what is over its rate. Looked into before each request.",
     matches=(oxm.IN_PORT,),
     miss=Miss.RETURN,
+)
+BEGINNINGS = _table(
+    "BEGINNINGS",
+    "Tells the first packet of a TCP connection from all others.",
+    matches=(oxm.ETH_TYPE, oxm.TCP_FLAGS),
+    writes=(BEGINS,),
+    miss=Miss.UNKNOWN,
 )
 CONNECTIONS = _table(
     "CONNECTIONS",

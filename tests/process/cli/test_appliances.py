@@ -7,6 +7,10 @@ from dove_ryu.model.entities import Health
 
 from .conftest import Dove, Dps
 
+INSTANCES: list[dict[str, object]] = [
+    {"name": "a", "dpid": f"{3:016x}", "ingress": "in", "egress": "out", "weight": 1, "mac": ""},
+    {"name": "b", "dpid": f"{4:016x}", "ingress": "both", "egress": "both", "weight": 0, "mac": ""},
+]
 FW = {
     "kind": "firewall",
     "sharing": "vlan",
@@ -14,13 +18,10 @@ FW = {
     "on_failure": "fail-closed",
     "tap": False,
     "number": 97,
-    "instances": [
-        {"name": "a", "dpid": f"{3:016x}", "ingress": "in", "egress": "out", "weight": 1, "mac": ""},
-        {"name": "b", "dpid": f"{4:016x}", "ingress": "both", "egress": "both", "weight": 0, "mac": ""},
-    ],
+    "instances": INSTANCES,
 }
 
-C = {"name": "c", "dpid": f"{3:016x}", "ingress": "more", "egress": "more", "weight": 1, "mac": ""}
+C: dict[str, object] = {"name": "c", "dpid": f"{3:016x}", "ingress": "more", "egress": "more", "weight": 1, "mac": ""}
 
 
 def test_appliances_show_whose_their_vlans_are(dove: Dove, dps: Dps) -> None:
@@ -47,7 +48,9 @@ def test_a_trace_draws_the_appliances_on_the_way(dove: Dove, dps: Dps, shop: str
     policy = {"number": 98, "from": "app", "to": "db", "actions": ["fw"], "ttl": 5, "tracking": 2}
     dps.put("/dove/v1/networks/shop/policies/app>db", policy)
     assert "  | fw: FW-1/a at dSwitch 0000000000000003, VLAN 7\n" in dove("trace", "-n", "shop", "app1", "db1").out
-    drained = [{**each, "dpid": f"{3:016x}", "weight": 1, "drain": each["name"] == "c"} for each in (*FW["instances"], C)]
+    drained = [
+        {**each, "dpid": f"{3:016x}", "weight": 1, "drain": each["name"] == "c"} for each in (*FW["instances"], C)
+    ]
     dps.put("/dove/v1/appliances/FW-1", FW | {"instances": drained})
     dps.plug(3, "both")
     any_connection = dove("trace", "-n", "shop", "app1", "db1").out

@@ -154,6 +154,8 @@ def test_a_chain_is_applied_and_shown_with_its_vlans(client: Client, service: Se
     ]
     detail = client.refused(409, "PUT", FW, {**FIREWALL, "sharing": "dedicated"})["detail"]
     assert "in use by policy 'lb>app' of network 'shop', so its sharing cannot change" in detail
+    detail = client.refused(409, "PUT", FW, {"kind": "firewall", "tap": True})["detail"]
+    assert "so its tap cannot change; register another one" in detail, "copies on their way would come back as packets"
     client.put(BLUEPRINT, chained("permit"))
     client.put(BLUEPRINT, chained("fw"))
     assert [each["vlan"] for each in client.get(FW)["segments"]] == [4, 3], (

@@ -236,7 +236,9 @@ def test_drained_down_and_left_out(pooled: Client, service: Service) -> None:
     appliance["instances"][0]["drain"] = False
     pooled.put("/v1/appliances/FW", appliance)
     fail(service, "FW", "at1", "at2")
-    assert no_way(pooled, "lb1", "web1").endswith("the connection's instance does not work (these do not: 'at1', 'at2')")
+    assert no_way(pooled, "lb1", "web1").endswith(
+        "the connection's instance does not work (these do not: 'at1', 'at2')"
+    )
     pooled.put("/v1/appliances/FW", appliance | {"on_failure": "fail-open"})
     answer = trace(pooled, "lb1", "web1")
     assert (answer["delivery"], answer["path"][0]["left_out"]) == ("local", True)
@@ -246,7 +248,9 @@ def test_drained_down_and_left_out(pooled: Client, service: Service) -> None:
     assert answer["path"][1]["candidates"] == []
 
 
-@pytest.mark.parametrize("wrong", ["protocol=tcp", "ports=1:2", "protocol=icmp&ports=1:2", "protocol=udp&ports=1:65536"])
+@pytest.mark.parametrize(
+    "wrong", ["protocol=tcp", "ports=1:2", "protocol=icmp&ports=1:2", "protocol=udp&ports=1:65536"]
+)
 def test_what_is_no_connection(deployed: Client, wrong: str) -> None:
     detail = deployed.refused(400, "GET", f"/v1/trace?network=shop&source=lb1&destination=web1&{wrong}")["detail"]
     assert "like protocol=tcp and ports=40000:443" in detail

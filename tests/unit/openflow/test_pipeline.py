@@ -119,10 +119,11 @@ def test_every_table_says_what_becomes_of_a_miss() -> None:
         "cookie=0xd000000007000000, table=7, priority=0 actions=goto_table:10",
         "cookie=0xd000000008000000, table=8, priority=0 actions=drop",
     ]
-    assert text(flows[-3:]).splitlines() == [
+    assert text(flows[-4:]).splitlines() == [
         "cookie=0xd000000014000000, table=20, priority=0 actions=controller(meter_id=1)",
         "cookie=0xd000000015000000, table=21, priority=0 actions=drop",
         "cookie=0xd000000016000000, table=22, priority=0 actions=drop",
+        "cookie=0xd000000017000000, table=23, priority=0 actions=drop",
     ]
 
 
