@@ -49,7 +49,7 @@ def test_a_trace_draws_the_appliances_on_the_way(dove: Dove, dps: Dps, shop: str
     dps.put("/dove/v1/networks/shop/policies/app>db", policy)
     assert "  | fw: FW-1/a at dSwitch 0000000000000003, VLAN 7\n" in dove("trace", "-n", "shop", "app1", "db1").out
     drained = [
-        {**each, "dpid": f"{3:016x}", "weight": 1, "drain": each["name"] == "c"} for each in (*FW["instances"], C)
+        {**each, "dpid": f"{3:016x}", "weight": 1, "drain": each["name"] == "c"} for each in (*INSTANCES, C)
     ]
     dps.put("/dove/v1/appliances/FW-1", FW | {"instances": drained})
     dps.plug(3, "both")
