@@ -200,7 +200,8 @@ def test_a_router_answers_for_its_address(net: DataCenter, address: str) -> None
 
 
 def test_an_instance_moves_with_its_ports(net: DataCenter) -> None:
-    """X15: its ports at another server say that they are its; under a stream, which passes one or the other."""
+    """X15, X1: its ports at another server say that they are its; under a stream, which passes one or the other, and over
+    the death of the DPS while both say so."""
     name = next(_names)
     old, new = (net.add_appliance(net[at], f"{name}{at}") for at in ("near", "far"))
     net.put(f"/v1/appliances/{name}", {"kind": "x", "probe": "frame", "instances": [{"name": "one"}]})
@@ -220,6 +221,11 @@ def test_an_instance_moves_with_its_ports(net: DataCenter) -> None:
         wait(0.7)
         place(name, new)
         wait_until(lambda: seat(net, name) == dpid(new.server), "second seat")
+        net.dps.kill()
+        net.start()
+        for each in net.switches:
+            net.wait_live(each)
+        assert seat(net, name) == dpid(new.server), "what was said before is no news"
         for port in old.server_ports.values():
             old.server.vsctl("remove", "Interface", port, "external_ids", "iface-id")
         wait(0.7)
