@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from dove_ryu.model.documents import document_of, key_of
 from dove_ryu.model.entities import Appliance, Instance
 from dove_ryu.service import Service
 from dove_ryu.store import StoreUnavailable
+from dove_ryu.store.interface import NOTHING
 from dove_ryu.store.sqlite import SqliteStore
 
 FW = Appliance("FW", "firewall", (Instance("one", 1, "in", "out"),))
@@ -31,7 +33,7 @@ class Moody(SqliteStore):
     refusals = 0
     failure: type[Exception] = StoreUnavailable
 
-    def commit(self, puts: Mapping[str, dict] = {}, *others: object, **named: object) -> int:  # type: ignore[override]
+    def commit(self, puts: Mapping[str, dict] = NOTHING, *others: Any, **named: Any) -> int:
         if KEY in puts and self.refusals:
             self.refusals -= 1
             raise StoreUnavailable("the store", "it is away", "wait") if self.failure is StoreUnavailable else OSError

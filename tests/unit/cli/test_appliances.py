@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .conftest import Dove, Dps
 
-FW = {
+FW: dict[str, Any] = {
     "kind": "firewall",
     "sharing": "vlan",
     "routed": False,
@@ -24,6 +26,24 @@ def test_appliances_show_whose_their_vlans_are(dove: Dove, dps: Dps) -> None:
     ]
     assert dove("get", "appliance", "FW-1", "-o", "wide").out.split()[-1] == "7=shop/app>db:1"
     assert dove("delete", "appliance", "FW-1").out == "appliance 'FW-1' deleted\n"
+
+
+def test_appliances_show_who_works_and_how_that_is_known(dove: Dove, dps: Dps) -> None:
+    """X10, X15."""
+    bound = {"name": "c", "dpid": f"{0:016x}", "ingress": "", "egress": "", "weight": 1, "mac": ""}
+    probe = {"kind": "arp", "address": "192.0.2.1", "interval": 1.5, "down_after": 3, "up_after": 2}
+    instances = [*FW["instances"], bound]
+    dps.put("/dove/v1/appliances/FW-1", {**FW, "instances": instances, "probe": probe})
+    for name in ("a", "b"):
+        dps.put(f"/dove/v1/health/FW-1/{name}", {"up": name == "b", "reason": "gone mad", "since": "yesterday"})
+    shown = dove("get", "appliances", "-o", "wide").out
+    assert " a:in>out@0000000000000003(down),b:both@0000000000000004(idle),c:- " in shown
+    assert " arp:192.0.2.1/1.5s " in shown
+    assert "a: gone mad, since yesterday" in shown
+    status = dove("status").out
+    assert [line.split(maxsplit=1)[1] for line in status.splitlines() if "instances" in line] == [
+        "up 1, down 1, nowhere 1"
+    ]
 
 
 def test_a_trace_draws_the_appliances_on_the_way(dove: Dove, dps: Dps, shop: str) -> None:

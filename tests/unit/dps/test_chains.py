@@ -30,6 +30,8 @@ from dove_ryu.model.entities import (
     Policy,
     PolicyAction,
     PolicyDomain,
+    Probe,
+    ProbeKind,
     Seat,
     Segment,
     Service,
@@ -38,6 +40,8 @@ from dove_ryu.model.entities import (
 )
 from dove_ryu.model.resolution import PolicyRequest, resolve
 from dove_ryu.model.world import Change
+from dove_ryu.openflow.fields import Cookie
+from dove_ryu.openflow.flow import Flow
 
 from .oracle import Ping
 from .pipeline import Delivery, Fabric
@@ -54,6 +58,7 @@ PORTS = {"dove-geneve": 20, "dove-vxlan": 21, "a": 1, "b": 2, "c": 3} | {
 MACS = {"a": "02:00:00:00:00:0a", "b": "02:00:00:00:00:0b", "c": "02:00:00:00:00:0c"}
 IPS = {"a": "10.0.0.10", "b": "10.0.0.11", "c": "10.0.0.12"}
 CHAINS = [("fw",), ("fw", "ssl"), ("zip", "accept", "fw", "ssl"), ("fw", "fw"), ("fw", "ssl", "fw")]
+FW_PORTS = "fw-in", "fw-out"
 MOST_VISITS = 20
 ROUTERS_MAC = "02:00:00:00:99:99"
 
@@ -355,6 +360,45 @@ def test_an_instance_that_is_bound_by_iface_id_is_where_its_ports_are_seen() -> 
     assert travel(fabric, 1, "a", ping()) == Journey([], [])
 
 
+def test_what_is_on_its_way_to_where_an_instance_was_still_passes_there() -> None:
+    """X15: as long as its ports are there, at which it may also still give back what it had been given."""
+    fabric = chained("fw")
+    change(fabric, Appliance("fw", "appliance", (Instance("one", 0, "", ""),)), old := Seat("fw", "one", 3, *FW_PORTS))
+    label = FIRST_LABEL + 101
+    (held,) = (flow for flow in fabric.switches[1].flows if "reg6" in str(flow.match) and f"{label:#x}" in str(flow))
+    change(fabric, moved := replace(old, dpid=2, former=old))
+    fabric.switches[1].carry_out([held])
+    stale = travel(fabric, 1, "a", ping())
+    assert [at for _, at, _ in stale.passed] == [3]
+    assert stale.ends == [(2, "b")]
+    fabric.switches[1].carry_out([flow for flow in fabric.dps.standing_flows(1) if flow.key == held.key])
+    fresh = travel(fabric, 1, "a", ping())
+    assert ([at for _, at, _ in fresh.passed], fresh.ends) == ([2], [(2, "b")])
+    change(fabric, replace(moved, former=None))
+    fabric.switches[1].carry_out([held])
+    assert travel(fabric, 1, "a", ping()) == Journey([], []), "its ports there are nobody's now"
+
+
+def test_a_move_makes_nobody_ask_anew() -> None:
+    """X15: what the sender's dSwitch has cached leads to the segment, which stays."""
+    fabric = chained("fw")
+    change(fabric, Appliance("fw", "appliance", (Instance("one", 0, "", ""),)), Seat("fw", "one", 3, *FW_PORTS))
+    assert travel(fabric, 1, "a", ping()).ends == [(2, "b")]
+    before = cached(fabric, 1)
+    assert len(before) == 2, "where it is, and what governs"
+    change(fabric, Seat("fw", "one", 2, *FW_PORTS))
+    assert cached(fabric, 1) == before
+    assert travel(fabric, 1, "a", ping()).ends == [(2, "b")]
+    fabric.apply([Change.gone(Seat("fw", "one", 2, *FW_PORTS))])
+    assert len(cached(fabric, 1)) == 1, "the chain is not whole, so what governs is another thing"
+
+
+def cached(fabric: Fabric, dpid: int) -> list[Flow]:
+    """The answers that a dSwitch remembers."""
+    flows = ((Cookie.parse(flow.cookie), flow) for flow in fabric.switches[dpid].flows)
+    return [flow for cookie, flow in flows if cookie is not None and cookie.kind.cached]
+
+
 def test_the_health_of_an_instance_is_a_fact_about_those_who_hold_its_segments() -> None:
     """X10: no cached answer goes, and nothing that is no instance of a chain's appliance makes anybody look."""
     fabric = chained("fw")
@@ -393,7 +437,8 @@ def happenings(draw: st.DrawFn) -> list[Change]:
     if kind == 3:
         made = appliance(name, *draw(places), routed=draw(st.booleans()))
         bound = (Instance("bound", 0, "", "", 1, ROUTERS_MAC),) if draw(st.booleans()) else ()
-        return [Change.put(replace(made, instances=(*made.instances, *bound)))]
+        probe = draw(st.sampled_from((None, Probe(ProbeKind.FRAME))))
+        return [Change.put(replace(made, instances=(*made.instances, *bound), probe=probe))]
     if kind == 4:
         return [Change.gone(appliance(name))]
     if kind == 5:
@@ -401,6 +446,8 @@ def happenings(draw: st.DrawFn) -> list[Change]:
         return [Change.put(Location("n", who, draw(numbered), who))]
     if kind == 6:
         seat = Seat(name, "bound", draw(numbered), f"{name}-in", f"{name}-out")
+        if draw(st.booleans()):
+            seat = replace(seat, former=replace(seat, dpid=draw(numbered)))
         return [draw(st.sampled_from((Change.put, Change.gone)))(seat)]
     if kind == 7:
         return [Change.put(Health(name, "bound", draw(st.booleans())))]
