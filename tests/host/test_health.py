@@ -242,7 +242,7 @@ def test_an_instance_moves_with_its_ports(net: DataCenter) -> None:
 def place(name: str, box: Appliance) -> None:
     """Let a box's ports say that they are those of the first instance."""
     for side, port in box.server_ports.items():
-        box.server.vsctl("set", "Interface", port, f"external_ids:iface-id=appliance/{name}/one/{side}")
+        box.server.dswitch("attach", port, "--instance", f"{name}/one/{side}")
 
 
 def seat(net: DataCenter, name: str) -> str | None:
