@@ -150,7 +150,7 @@ def test_attach_binds_and_detach_releases(host: Hypervisor) -> None:
     host.dswitch("attach", "tap0", "--endpoint", "web/ws2")
     assert column(host, "Interface", "tap0", "external_ids") == '{iface-id="web/ws2"}', "the MAC was another's"
     host.dswitch("attach", "tap0", "--instance", "FW-1/one/egress")
-    assert column(host, "Interface", "tap0", "external_ids") == "{iface-id=\"appliance/FW-1/one/egress\"}"
+    assert column(host, "Interface", "tap0", "external_ids") == '{iface-id="appliance/FW-1/one/egress"}'
     assert "  appliance/FW-1/one/egress" in host.dswitch("show")
     for _ in range(2):
         host.dswitch("detach", "tap0")
