@@ -84,14 +84,11 @@ class Consequences:
             self._touch_appliance(entity.name)
             self._vacate(entity.name, fact)
         elif isinstance(entity, Seat):
-            if (
-                fact.before is None or fact.after is None
-            ):  # where it is makes no difference, whether it is anywhere does
+            # What is cached leads to segments, wherever these lead; but a policy denies that leads nowhere.
+            if None in (fact.before, fact.after):
                 self._touch_appliance(entity.appliance)
             self._vacate(entity.appliance, fact)
-        elif isinstance(entity, Health):
-            pass  # what is cached leads to segments, and where these lead is for standing flows to say
-        else:
+        elif not isinstance(entity, Health):  # of which only standing flows are made
             assert tables is not None, "what is in a network has tables"
             self._touch_network(fact, tables, hosts)
 
