@@ -107,14 +107,16 @@ class Binder:
         """Record a host's view: its encapsulation, and what is at its ports.
 
         Two hosts may have the same endpoint for a while, as in a live migration.  The latest word holds: what a host
-        has said before is no news.  When it is taken back, what another host still says holds again.
+        has said before, and be it to the DPS before this one, is no news.  When it is taken back, what another host
+        still says holds again.
         """
         known = self._service.ask(lambda dps: dps.world.dswitches.get(view.dpid)) or DSwitch(view.dpid)
         types = tuple(map(Encapsulation, view.encap_types))
         self._record(replace(known, encap_ips=view.encap_ips, encap_types=types))
-        earlier, here = self._said.get(view.dpid, {}), spots(view)
+        recorded, here = self._service.ask(lambda dps: observed(dps, view.dpid)), spots(view)
+        earlier = self._said.get(view.dpid, recorded)
         self._said[view.dpid] = here
-        for key, spot in (self._service.ask(lambda dps: observed(dps, view.dpid)) | earlier).items():
+        for key, spot in (recorded | earlier).items():
             if key not in here:
                 self._leave(spot, view.dpid)
         for key, spot in here.items():

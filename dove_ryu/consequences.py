@@ -81,12 +81,12 @@ class Consequences:
         entity = fact.either
         if isinstance(entity, DSwitch):
             self._touch_dswitch(entity.dpid)
-        elif isinstance(entity, Appliance | Seat):
-            name = entity.name if isinstance(entity, Appliance) else entity.appliance
-            self._touch_appliance(name, _places(self._world, fact.before) | _places(self._world, fact.after))
-        elif isinstance(entity, Health):
-            pass  # what is cached leads to segments, and where these lead is for standing flows to say
-        else:
+        elif isinstance(entity, Appliance):
+            self._touch_appliance(entity.name)
+            self._vacate(entity.name, fact)
+        elif isinstance(entity, Seat):  # what is cached leads to segments, wherever these lead
+            self._vacate(entity.appliance, fact)
+        elif not isinstance(entity, Health):  # of which only standing flows are made
             assert tables is not None, "what is in a network has tables"
             self._touch_network(fact, tables, hosts)
 
@@ -114,15 +114,19 @@ class Consequences:
             if rival is not tables:
                 self.forget_fact(rival.hosts(), tables, fact)
 
-    def _touch_appliance(self, name: str, places: set[int]) -> None:
-        """What policies say that lead through an appliance may be another thing now, and other dSwitches can hold it."""
+    def _touch_appliance(self, name: str) -> None:
+        """What policies say that lead through an appliance may be another thing now."""
         for tables in self._world.tables.values():
-            hosts = tables.hosts()
-            if tables.network is not None and any(segment.appliance == name for segment in tables.segments.values()):
-                self.forget(places - hosts, _whole_network(tables.network))
             for action in tables.actions.values():
                 if action.appliance == name:
-                    self.forget_fact(hosts, tables, Fact(action, action))
+                    self.forget_fact(tables.hosts(), tables, Fact(action, action))
+
+    def _vacate(self, name: str, fact: Fact) -> None:
+        """An appliance's instances may have left dSwitches, where nobody needs to know of its networks any more."""
+        places = _places(self._world, fact.before) | _places(self._world, fact.after)
+        for tables in self._world.chained():
+            if tables.network is not None and any(segment.appliance == name for segment in tables.segments.values()):
+                self.forget(places - tables.hosts(), _whole_network(tables.network))
 
     def _touch_dswitch(self, dpid: int) -> None:
         """Every entry that leads to a dSwitch is stale when the way to it changes, and all of its own are."""

@@ -106,7 +106,8 @@ class Judge:
         if evidence is not None:
             evidence.answered = evidence.answered + 1 if answered else 0
             evidence.missed = 0 if answered else evidence.missed + 1
-            self._weigh(machine)
+            if evidence.probe is not None and evidence.answered <= evidence.probe.up_after:  # what follows is no news
+                self._weigh(machine)
 
     def _weigh(self, machine: Machine) -> None:
         """Tell what is found of an instance, where it is not what is recorded."""

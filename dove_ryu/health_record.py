@@ -13,7 +13,7 @@ import threading
 from dove_ryu.model.documents import document_of, key_of
 from dove_ryu.model.entities import Health
 from dove_ryu.service import Service
-from dove_ryu.store import Conflict, StoreError
+from dove_ryu.store import StoreError
 
 LOG = logging.getLogger(__name__)
 
@@ -41,11 +41,12 @@ class HealthRecord:
         while (health := self._queue.get()) is not None:
             try:
                 self._record(health)
-            except (Conflict, StoreError) as error:
-                LOG.error("what was found of %s is not recorded, and will be tried again: %s", health.name, error)
-                self._service.post(self._service.switches.find_again, health)
+                continue
+            except StoreError as error:
+                LOG.error("what was found of %s is not recorded yet: %s", health.name, error)
             except Exception:
-                LOG.exception("what was found of %s is not recorded", health.name)
+                LOG.exception("what was found of %s is not recorded yet", health.name)
+            self._service.post(self._service.switches.find_again, health)
 
     def _record(self, health: Health) -> None:
         self._service.store.commit({key_of(health): document_of(health)})

@@ -20,13 +20,14 @@ import dove_ryu
 from dove_ryu.audit import Finding
 from dove_ryu.control import Control
 from dove_ryu.dps import Dps
+from dove_ryu.figures import Connection, LaneFigures, ProbeFigures
 from dove_ryu.model.documents import ROOT, BadDocument, Pool, change_of
 from dove_ryu.model.entities import DSwitch, dpid_text
 from dove_ryu.model.provider import PROVIDED
 from dove_ryu.model.world import Change
 from dove_ryu.southbound import lane_form
 from dove_ryu.store import Commit, Compacted, Store, StoreError
-from dove_ryu.switchboard import Connection, LaneFigures, ProbeFigures, Switchboard
+from dove_ryu.switchboard import Switchboard
 
 LOG = logging.getLogger(__name__)
 

@@ -91,7 +91,8 @@ def at(spot: Spot | None) -> str:
             return "nowhere"
         case Location():
             return f"at port {spot.port} of dSwitch {dpid_text(spot.dpid)}"
-    return f"at {' and '.join(spot.ports)} of dSwitch {dpid_text(spot.dpid)}"
+    word = "port" if len(spot.ports) == 1 else "ports"
+    return f"at {word} {' and '.join(spot.ports)} of dSwitch {dpid_text(spot.dpid)}"
 
 
 def _moved(present: Location, wanted: Location) -> Location:

@@ -10,7 +10,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from types import ModuleType
@@ -21,6 +21,7 @@ from dove_ryu.consequences import Effects
 from dove_ryu.dps import Dps, Observation, Refused, asked_for
 from dove_ryu.fairness import Admission
 from dove_ryu.features import Answer
+from dove_ryu.figures import Connection, LaneFigures, ProbeFigures
 from dove_ryu.health import Judge
 from dove_ryu.lane_tables import LaneTables
 from dove_ryu.model.entities import Health, Learned, Location, dpid_text
@@ -53,54 +54,6 @@ class Listener(Protocol):
 
     def taught(self, learned: Learned, go_on: Callable[[], object]) -> None:
         """An endpoint's packet taught its addresses; once the world has them, *go_on* is to happen on this thread."""
-
-
-@dataclass(frozen=True, slots=True)
-class Connection:
-    """How it stands with a dSwitch's OpenFlow connection, the last one where there is none now (F28).
-
-    :ivar since: when it came to the state that it is in; None where it has never been seen.
-    :ivar confirmed: the store's revision that the dSwitch is known to follow; None where it was never live.
-    :ivar lag: by how many revisions that is behind the world.
-    :ivar requests: policy requests of it that have been answered.
-    :ivar outstanding: messages over the present connection that wait for the DPS; most are policy requests.
-    :ivar flow_changes: sent to it for changes of the world.
-    """
-
-    since: datetime | None = None
-    confirmed: int | None = None
-    lag: int | None = None
-    requests: int = 0
-    outstanding: int = 0
-    flow_changes: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class LaneFigures:
-    """How it stands with the fast lane (F54).
-
-    :ivar form: ``compiled`` or ``python``.
-    :ivar answered: policy requests that it has answered.
-    :ivar left: packets that it has left to the plain way: requests that it did not know, and all that are none.
-    """
-
-    form: str = "python"
-    answered: int = 0
-    left: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class ProbeFigures:
-    """How it stands with the probes of appliances' instances (X10).
-
-    :ivar sent: probes sent.
-    :ivar unanswered: those that counted as unanswered.
-    :ivar changes: how often an instance was found to be down, or up again.
-    """
-
-    sent: int = 0
-    unanswered: int = 0
-    changes: int = 0
 
 
 class Switchboard:

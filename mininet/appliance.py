@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 
 #: Rules for what nobody needs between two tiers: remote shells in the clear, and a guest's own DHCP server.
 FIREWALL = "tcp dport { 23, 512-514 } drop\nudp sport 67 drop"
-#: A stand-in that rewrites a field: what it has worked on bears the DSCP of expedited forwarding (RFC 3246), 46.
-SSL = "ip dscp set ef\nip6 dscp set ef"
+#: Expedited forwarding (RFC 3246), in a packet's field for differentiated services.
+MARK = 46
+#: A stand-in that rewrites a field: what it has worked on bears the mark.
+SSL = f"ip dscp set {MARK}\nip6 dscp set {MARK}"
 #: A stand-in that rewrites nothing and counts what it would compress; counting is what every appliance does.
 COMPRESSION = ""
 

@@ -17,12 +17,12 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_interface
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import yaml
 from appliance import COMPRESSION, FIREWALL, SSL
@@ -31,6 +31,8 @@ from mininet.cli import CLI
 from mininet.log import setLogLevel
 
 BLUEPRINT = Path(__file__).with_suffix(".yaml")
+#: The tenant's document is the blueprint, the provider's says what the appliances are.
+PROVIDED = BLUEPRINT.with_stem("figure4-appliances")
 
 #: Each server with its underlay address and the endpoints that it hosts.
 DEPLOYMENT: Mapping[str, tuple[str, Sequence[str]]] = {
@@ -41,19 +43,8 @@ DEPLOYMENT: Mapping[str, tuple[str, Sequence[str]]] = {
 }
 
 
-class Plan(NamedTuple):
-    """An appliance of table 4: its kind, the server that it is on, and its nftables rules."""
-
-    kind: str
-    server: str
-    rules: str
-
-
-APPLIANCES: Mapping[str, Plan] = {
-    "FW-1": Plan("firewall", "edge", FIREWALL),
-    "SSL": Plan("ssl-acceleration", "server1", SSL),
-    "Compression": Plan("compression", "server3", COMPRESSION),
-}
+#: What an appliance does, by its kind.
+RULES: Mapping[str, str] = {"firewall": FIREWALL, "ssl-acceleration": SSL, "compression": COMPRESSION}
 
 
 @dataclass(frozen=True)
@@ -69,10 +60,15 @@ class Figure4:
 
     def register(self) -> None:
         """Tell the DPS of the appliances, which is the provider's part. RuntimeError says what it objects to."""
-        for name, plan in APPLIANCES.items():
-            dpid = _dpid(DEPLOYMENT[plan.server][0])
-            instance = {"name": "one", "dswitch": dpid, **self.appliances[name].server_ports}
-            self._put(f"/v1/appliances/{name}", {"kind": plan.kind, "instances": [instance]})
+        for document in provided():
+            self._put(f"/v1/appliances/{document.pop('appliance')}", document)
+
+    def segments(self, appliance: str) -> list[dict[str, Any]]:
+        """What the DPS shows of an appliance's VLANs."""
+        status, answer = self.dps.request("GET", f"/v1/appliances/{appliance}")
+        if status != 200:
+            raise RuntimeError(f"GET /v1/appliances/{appliance}: {status}: {answer}")
+        return list(answer["segments"])
 
     def apply(self) -> None:
         """Give the DPS the blueprint, which is the tenant's. RuntimeError says what it objects to."""
@@ -146,8 +142,20 @@ def build(net: Emulation, encap_types: Mapping[str, Sequence[str]] | None = None
         for server, (_, hosted) in DEPLOYMENT.items()
         for name in hosted
     }
-    appliances = {name: net.add_appliance(servers[plan.server], name, plan.rules) for name, plan in APPLIANCES.items()}
+    appliances = {document["appliance"]: _appliance(net, servers.values(), document) for document in provided()}
     return Figure4(net, dps, servers, endpoints, appliances, blueprint)
+
+
+def provided() -> list[dict[str, Any]]:
+    """The provider's documents."""
+    return list(yaml.safe_load_all(PROVIDED.read_text()))
+
+
+def _appliance(net: Emulation, servers: Iterable[Hypervisor], document: Mapping[str, Any]) -> Appliance:
+    """The one that a document speaks of, at the ports that it says."""
+    (instance,) = document["instances"]
+    server = next(each for each in servers if each.dpid and int(each.dpid, 16) == int(instance["dswitch"], 16))
+    return net.add_appliance(server, instance["ingress"].removesuffix(f"-{Appliance.IN}"), RULES[document["kind"]])
 
 
 def _admits(server: Hypervisor, ports: int) -> bool:

@@ -12,9 +12,9 @@ from typing import Protocol, TypeVar
 
 from dove_ryu.audit import Finding
 from dove_ryu.dps import Dps
+from dove_ryu.figures import Connection, LaneFigures, ProbeFigures
 from dove_ryu.northbound.problems import Refusal
 from dove_ryu.store import Conflict, Store
-from dove_ryu.switchboard import Connection, LaneFigures, ProbeFigures
 
 Answer = TypeVar("Answer")
 

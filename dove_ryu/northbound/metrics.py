@@ -16,13 +16,13 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from dove_ryu.dps import Dps, Refused
+from dove_ryu.figures import LaneFigures, ProbeFigures
 from dove_ryu.model.entities import dpid_text
 from dove_ryu.model.provider import Machine
 from dove_ryu.model.resolution import Outcome
 from dove_ryu.northbound import instances
 from dove_ryu.northbound.connections import LIVE, Connections, states
 from dove_ryu.northbound.interface import Service
-from dove_ryu.switchboard import LaneFigures, ProbeFigures
 
 UNKNOWN = "unknown"
 """What wild methods and URLs are counted under, so that they make no new series."""

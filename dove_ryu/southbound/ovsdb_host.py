@@ -286,9 +286,8 @@ def _interface_problems(interface: _Interface) -> Iterator[str]:
         yield f"Interface {name}: Open vSwitch cannot open it: {interface.error}"
     if iface_id is not None and not _IFACE_ID.fullmatch(iface_id):
         yield (
-            f"Interface {name}: external_ids:iface-id {iface_id!r} is neither NETWORK/NAME nor"
-            " appliance/NAME/INSTANCE[/ingress or /egress];"
-            f" correct it: dove-dswitch attach {name} --endpoint NETWORK/NAME"
+            f"Interface {name}: external_ids:iface-id {iface_id!r} names no endpoint and no instance;"
+            f" correct it: dove-dswitch attach {name} --endpoint NETWORK/NAME, or --instance APPLIANCE/NAME/ingress"
         )
     if mac and not _MAC.fullmatch(mac.lower()):
         yield (

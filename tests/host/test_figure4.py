@@ -71,12 +71,12 @@ def test_what_the_appliances_do_shows(figure: Figure4) -> None:
             lb.run("timeout", "1", "bash", "-c", f"exec 3<>/dev/tcp/{figure.ip('ws1')}/{port}", check=False)
         assert lb.ping(figure.ip("ws1", 6)).received == 1
     to = "src host {} and tcp[tcpflags] = tcp-syn and tcp dst port {}".format
-    assert [len(watch.sightings(to(figure.ip("lb"), 22), place)) for place in ("FW_1-in", "FW_1-out", "ws1")] == [
+    assert [len(watch.sightings(to(figure.ip("lb"), 22), place)) for place in ("fw-in", "fw-out", "ws1")] == [
         1,
         1,
         1,
     ]
-    assert watch.sightings(to(figure.ip("lb"), 23), "FW_1-in")
-    assert watch.sightings(to(figure.ip("lb"), 23), "FW_1-out", "ws1") == []
+    assert watch.sightings(to(figure.ip("lb"), 23), "fw-in")
+    assert watch.sightings(to(figure.ip("lb"), 23), "fw-out", "ws1") == []
     marked = {seen.place for seen in watch.sightings(f"({EXPEDITED}) and ({REQUEST} or tcp[tcpflags] = tcp-syn)")}
     assert marked == {"ws1"}

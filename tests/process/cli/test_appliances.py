@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from dove_ryu.model.documents import document_of, key_of
 from dove_ryu.model.entities import Health
 
@@ -11,7 +13,7 @@ INSTANCES: list[dict[str, object]] = [
     {"name": "a", "dpid": f"{3:016x}", "ingress": "in", "egress": "out", "weight": 1, "mac": ""},
     {"name": "b", "dpid": f"{4:016x}", "ingress": "both", "egress": "both", "weight": 0, "mac": ""},
 ]
-FW = {
+FW: dict[str, Any] = {
     "kind": "firewall",
     "sharing": "vlan",
     "routed": False,
@@ -35,6 +37,24 @@ def test_appliances_show_whose_their_vlans_are(dove: Dove, dps: Dps) -> None:
     assert dove("delete", "appliance", "FW-1").out == "appliance 'FW-1' deleted\n"
 
 
+def test_appliances_show_who_works_and_how_that_is_known(dove: Dove, dps: Dps) -> None:
+    """X10, X15."""
+    bound = {"name": "c", "dpid": f"{0:016x}", "ingress": "", "egress": "", "weight": 1, "mac": ""}
+    probe = {"kind": "arp", "address": "192.0.2.1", "interval": 1.5, "down_after": 3, "up_after": 2}
+    instances = [*FW["instances"], bound]
+    dps.put("/dove/v1/appliances/FW-1", {**FW, "instances": instances, "probe": probe})
+    for name in ("a", "b"):
+        dps.put(f"/dove/v1/health/FW-1/{name}", {"up": name == "b", "reason": "gone mad", "since": "yesterday"})
+    shown = dove("get", "appliances", "-o", "wide").out
+    assert " a:in>out@0000000000000003(down),b:both@0000000000000004(idle),c:- " in shown
+    assert " arp:192.0.2.1/1.5s " in shown
+    assert "a: gone mad, since yesterday" in shown
+    status = dove("status").out
+    assert [line.split(maxsplit=1)[1] for line in status.splitlines() if "instances" in line] == [
+        "up 1, down 1, nowhere 1"
+    ]
+
+
 def test_a_trace_draws_the_appliances_on_the_way(dove: Dove, dps: Dps, shop: str) -> None:
     """F16: from app1 through the appliance and out at db1, all at one dSwitch."""
     assert shop == "shop.yaml", "it has been applied"
@@ -48,9 +68,7 @@ def test_a_trace_draws_the_appliances_on_the_way(dove: Dove, dps: Dps, shop: str
     policy = {"number": 98, "from": "app", "to": "db", "actions": ["fw"], "ttl": 5, "tracking": 2}
     dps.put("/dove/v1/networks/shop/policies/app>db", policy)
     assert "  | fw: FW-1/a at dSwitch 0000000000000003, VLAN 7\n" in dove("trace", "-n", "shop", "app1", "db1").out
-    drained = [
-        {**each, "dpid": f"{3:016x}", "weight": 1, "drain": each["name"] == "c"} for each in (*INSTANCES, C)
-    ]
+    drained = [{**each, "dpid": f"{3:016x}", "weight": 1, "drain": each["name"] == "c"} for each in (*INSTANCES, C)]
     dps.put("/dove/v1/appliances/FW-1", FW | {"instances": drained})
     dps.plug(3, "both")
     any_connection = dove("trace", "-n", "shop", "app1", "db1").out

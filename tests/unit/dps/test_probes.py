@@ -91,7 +91,7 @@ class Clinic:
         self.prober.hear_barrier(dpid, number)
 
     def give_back(self, message: bytes, dpid: int = 1, port: int | None = None) -> None:
-        port = {b"5": 6, b"7": 7}[message[:1]] if port is None else port
+        port = {b"5": 6, b"8": 6, b"7": 7}[message[:1]] if port is None else port
         if port in self.well:
             self.prober.hear(dpid, came_up(message[1:], port))
 
@@ -220,24 +220,31 @@ def test_a_late_answer_is_an_answer(clinic: Clinic) -> None:
 
 def test_only_ones_own_answers_count(clinic: Clinic) -> None:
     """Another DPS's, of another start, at another port, twice, or before it was sent, prove nothing."""
-    message = clinic.rounds[-1].removesuffix(ENDED)
-    mark = mark_of(message[1:])
-    assert mark is not None
     clinic.well.clear()
-    forged = (
-        mark._replace(sender=mark.sender ^ 1),
-        mark._replace(number=mark.number + 1),
-        mark._replace(sequence=mark.sequence + 5),
-        mark,
-    )
     for _ in range(4):
         clinic.run(INTERVAL)
+        message = clinic.rounds[-1].removesuffix(ENDED)[1:]
+        mark = mark_of(message)
+        assert mark is not None
+        forged = (
+            mark._replace(sender=mark.sender ^ 1),
+            mark._replace(number=mark.number + 1),
+            mark._replace(sequence=mark.sequence + 1),
+            mark._replace(sequence=11),
+        )
         for each in forged:
-            clinic.prober.hear(1, came_up(message[1:].replace(mark.packed(), each.packed()), 6))
-        clinic.prober.hear(1, came_up(clinic.rounds[-1][1:], 7))
-        clinic.prober.hear(2, came_up(clinic.rounds[-1][1:], 6))
+            clinic.prober.hear(1, came_up(message.replace(mark.packed(), each.packed()), 6))
+        clinic.prober.hear(1, came_up(message, 7))
+        clinic.prober.hear(2, came_up(message, 6))
         clinic.prober.hear(1, came_up(bytes(60), 99))
     assert clinic.down()
+
+
+def test_a_port_that_has_another_number_is_asked_by_that(clinic: Clinic) -> None:
+    clinic.world.ports[1] = {**PORTS, "in": 8}
+    clinic.prober.follow()
+    clinic.run(INTERVAL)
+    assert [each[:1] for each in clinic.rounds[-2:]] == [b"5", b"8"]
 
 
 def test_a_dswitch_that_is_not_live_is_not_asked(clinic: Clinic) -> None:

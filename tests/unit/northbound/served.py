@@ -11,11 +11,12 @@ from webob import Request, Response
 
 from dove_ryu.audit import Finding
 from dove_ryu.dps import Dps
+from dove_ryu.figures import Connection, LaneFigures, ProbeFigures
 from dove_ryu.model.documents import BadDocument, change_of
 from dove_ryu.northbound import interface
 from dove_ryu.northbound.rest import application
 from dove_ryu.store import Store
-from dove_ryu.switchboard import Connection, LaneFigures, ProbeFigures, Switchboard
+from dove_ryu.switchboard import Switchboard
 
 T = TypeVar("T")
 
