@@ -24,6 +24,8 @@ from dove_ryu.features.migration import Migration
 from dove_ryu.features.multicast import Multicast
 from dove_ryu.features.neighbour import Neighbour
 from dove_ryu.features.policy import PolicyCache
+from dove_ryu.features.pools import Pools
+from dove_ryu.features.probing import Probing
 from dove_ryu.features.qos import QualityOfService
 from dove_ryu.features.router import Router
 from dove_ryu.features.source_guard import SourceGuard
@@ -37,8 +39,8 @@ from dove_ryu.model.world import Change, Fact, NetworkTables, World
 from dove_ryu.openflow import oxm, packet
 from dove_ryu.openflow.fields import BY_ADDRESS, SOURCE_DOMAIN, SOURCE_ENDPOINT, VNI, Cookie, Kind
 from dove_ryu.openflow.flow import End, Flow, FlowChange, FlowEnd, FlowKey, Metered, PacketIn
-from dove_ryu.openflow.pipeline import DELIVER, FIRST_RATE_METER, LOCATION, NEIGHBOUR, POLICY
-from dove_ryu.standing import WHOLE_DSWITCH, Parts, StandingFlows
+from dove_ryu.openflow.pipeline import DELIVER, FIRST_RATE_METER, LOCATION, NEIGHBOUR, POLICY, RATE
+from dove_ryu.standing import WHOLE_DSWITCH, Parts, StandingFlows, appliance_scope
 
 FEATURES: tuple[Feature, ...] = (
     Classify(),
@@ -52,6 +54,8 @@ FEATURES: tuple[Feature, ...] = (
     QualityOfService(),
     Stateful(),
     Chaining(),
+    Pools(),
+    Probing(),
     Migration(),
 )
 
@@ -118,6 +122,10 @@ class Dps:
         """All the flows that a dSwitch should hold besides its cache, computed from nothing but the world."""
         return self._standing.compute(dpid)
 
+    def flows_about(self, dpid: int, tables: NetworkTables, endpoint: Endpoint) -> Iterable[Flow]:
+        """Of a dSwitch's standing flows, those of all its packets, of a network's chains, and of one endpoint."""
+        return self._standing.of(dpid, {WHOLE_DSWITCH: (), tables.name: {endpoint.name}}).values()
+
     def connect(
         self, dpid: int, ports: Mapping[str, int], installed: Iterable[Flow], most_meters: int = MANY_METERS
     ) -> list[FlowChange]:
@@ -169,6 +177,8 @@ class Dps:
             parts[dpid].setdefault(place.network, set()).add(place.endpoint)
         for tables in self.world.chained():
             parts[dpid].setdefault(tables.name, set())
+        for name in self.world.appliances_at(dpid):
+            parts[dpid].setdefault(appliance_scope(name), set())
         work = self._consequences(parts)
         self.world.ports[dpid] = dict(ports)
         if tunnels:
@@ -252,7 +262,7 @@ class Dps:
         """What a dSwitch's cache should be, of what it is; a flow that differs in nothing but its age is as it is."""
         for flow in installed:
             cookie = Cookie.parse(flow.cookie)
-            if cookie is not None and (cookie.kind.cached or cookie.kind is Kind.TOMBSTONE):
+            if cookie is not None and cookie.kind.recalled:
                 today = self.recall(dpid, flow)
                 if today is not None:
                     yield flow if (today.actions, today.cookie) == (flow.actions, flow.cookie) else today
@@ -337,7 +347,7 @@ def _rate_meters(flows: Iterable[Flow]) -> dict[Whose, int]:
     named = {}
     for flow in flows:
         cookie = Cookie.parse(flow.cookie)
-        for action in flow.actions if cookie is not None and cookie.kind is Kind.RATE else ():
+        for action in flow.actions if flow.table == RATE.number else ():
             if cookie is not None and isinstance(action, Metered):
                 sender = flow.match.value(SOURCE_ENDPOINT) or 0
                 named[cookie.number, cookie.tracking, sender] = action.meter - FIRST_RATE_METER

@@ -13,6 +13,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import select
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -122,6 +123,14 @@ def patch() -> None:
     """Let eventlet, where it is the hub, replace the blocking calls of the standard library by its own."""
     hub.patch(thread=False)  # everything but threads
     hub.patch(thread=True)  # and threads: eventlet patches *only* what is named so
+
+
+def run_beside(run: Callable[[], None]) -> None:
+    """Run a function in the hub until the process ends, which does not wait for it as it does for the hub's threads."""
+    if is_eventlet():
+        hub.spawn(run)
+    else:
+        threading.Thread(target=run, daemon=True).start()
 
 
 def wait(reads: Sequence[int], writes: Sequence[int], timeout: float | None) -> None:

@@ -139,7 +139,7 @@ def _counted(caught: Any, senders: Mapping[Endpoint, float]) -> int:
 def limits(server: Hypervisor, scene: Scene) -> list[SeenFlow]:
     """The flows that limit what is sent to the sink."""
     number = scene.policy_number
-    return [flow for flow in flows(server, RATE, Kind.RATE) if flow.cookie.number == number]
+    return [flow for flow in flows(server, RATE, Kind.NETWORK) if flow.cookie.number == number]
 
 
 SECONDS = 3.0

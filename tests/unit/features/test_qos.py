@@ -46,10 +46,10 @@ def test_what_is_to_be_marked_is_marked_in_either_version_of_ip() -> None:
 
 def test_a_policy_has_one_meter_or_one_for_each_sender_here() -> None:
     assert standing(QOS, *EVERYTHING, LIMITED) == golden(
-        "RATE:15/7, table=RATE, priority=100,reg1=0xb,reg2=0xc actions=meter:65536"
+        "NETWORK:15/7, table=RATE, priority=100,reg1=0xb,reg2=0xc actions=meter:65536"
     )
     assert standing(QOS, *EVERYTHING, EACH) == golden(
-        "RATE:15/7, table=RATE, priority=100,reg1=0xb,reg2=0xc,reg3=0x15 actions=meter:65536"
+        "NETWORK:15/7, table=RATE, priority=100,reg1=0xb,reg2=0xc,reg3=0x15 actions=meter:65536"
     )
     assert standing(QOS, *EVERYTHING) == []
 

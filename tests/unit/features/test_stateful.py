@@ -36,10 +36,10 @@ MISSED = PacketIn(0, LOCATION.number, {}, b"")
 def test_whatever_may_be_a_reply_only_is_looked_up_and_ends_unless_it_is_one() -> None:
     assert lines(STATEFUL.dswitch_flows(world_of(), HERE)) == golden(
         """
-        BASE:0/0, table=COMMIT, priority=100,ip actions=ct(commit,zone=NXM_NX_REG7[0..15])
-        BASE:0/0, table=REPLIES, priority=100,ip actions=ct(table=CHECKED,zone=NXM_NX_REG7[0..15])
-        BASE:0/0, table=COMMIT, priority=100,ipv6 actions=ct(commit,zone=NXM_NX_REG7[0..15])
-        BASE:0/0, table=REPLIES, priority=100,ipv6 actions=ct(table=CHECKED,zone=NXM_NX_REG7[0..15])
+        BASE:0/0, table=COMMIT, priority=100,ip actions=ct(commit,zone=NXM_NX_REG10[0..15])
+        BASE:0/0, table=REPLIES, priority=100,ip actions=ct(table=CHECKED,zone=NXM_NX_REG10[0..15])
+        BASE:0/0, table=COMMIT, priority=100,ipv6 actions=ct(commit,zone=NXM_NX_REG10[0..15])
+        BASE:0/0, table=REPLIES, priority=100,ipv6 actions=ct(table=CHECKED,zone=NXM_NX_REG10[0..15])
         BASE:0/0, table=CHECKED, priority=100,ct_state=+est+rpl-inv+trk actions=goto_table:DELIVER
         BASE:0/0, table=CHECKED, priority=100,ct_state=+rel-inv+trk actions=goto_table:DELIVER
         BASE:0/0, table=OUTPUT, priority=300,reg0=0x100/0x100 actions=goto_table:REPLIES
@@ -55,7 +55,7 @@ def test_a_networks_label_leads_to_the_check() -> None:
     assert standing(STATEFUL, *EVERYTHING, ZONED) == golden(
         """
         NETWORK:10/0, table=TUNNEL_IN, priority=100,tun_id=0xff0009
-            actions=set_field:0x5->metadata,load:0x9->NXM_NX_REG7[0..15],goto_table:REPLIES
+            actions=set_field:0x5->metadata,load:0x9->NXM_NX_REG10[0..15],goto_table:REPLIES
         """
     )
     assert standing(STATEFUL, *EVERYTHING) == []
@@ -67,7 +67,7 @@ def test_a_stateful_policy_has_its_connections_kept() -> None:
         """
         POLICY:15/7, table=POLICY, idle_timeout=60, hard_timeout=300,
             send_flow_rem priority=100,reg1=0xb,reg2=0xc,metadata=0x5
-            actions=load:0x9->NXM_NX_REG7[0..15],resubmit(,COMMIT),goto_table:OUTPUT
+            actions=load:0x9->NXM_NX_REG10[0..15],resubmit(,COMMIT),goto_table:OUTPUT
         """
     )
 
@@ -77,7 +77,7 @@ def test_who_may_only_answer_has_an_entry_of_the_policy_that_it_answers() -> Non
         """
         POLICY:15/7, table=POLICY, idle_timeout=60, hard_timeout=300,
             send_flow_rem priority=100,reg1=0xb,reg2=0xc,metadata=0x5
-            actions=load:0xff0009->NXM_NX_REG6[0..23],load:0x9->NXM_NX_REG7[0..15],load:0x1->NXM_NX_REG0[8],goto_table:OUTPUT
+            actions=load:0xff0009->NXM_NX_REG6[0..23],load:0x9->NXM_NX_REG10[0..15],load:0x1->NXM_NX_REG0[8],goto_table:OUTPUT
         """
     )
 

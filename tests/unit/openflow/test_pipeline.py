@@ -10,6 +10,7 @@ from dove_ryu.openflow.fields import BY_ADDRESS, OUTPUT_PORT, SOURCE_DOMAIN, VNI
 from dove_ryu.openflow.flow import (
     IN_PORT,
     Action,
+    Clone,
     DecrementTtl,
     Metered,
     Output,
@@ -21,6 +22,7 @@ from dove_ryu.openflow.flow import (
     text,
 )
 from dove_ryu.openflow.pipeline import (
+    CHAIN,
     CLASSIFY,
     GROUPCAST,
     LIMIT,
@@ -81,7 +83,8 @@ def test_a_match_that_is_not_declared_is_refused(table: Table) -> None:
         (POLICY, Output(1), "table POLICY may not do output:1"),
         (LOCATION, OutputTo(OUTPUT_PORT.field), "table LOCATION may not do output:NXM_NX_REG5"),
         (SOURCE_GUARD, DecrementTtl(), "table SOURCE_GUARD may not do dec_ttl"),
-        (GROUPCAST, Resubmit(0), "table GROUPCAST does not ask CLASSIFY"),
+        (GROUPCAST, Resubmit(0), "table GROUPCAST does not look into CLASSIFY"),
+        (CHAIN, Clone((Output(1),)), "table CHAIN may not do output:1"),
         (POLICY, Metered(17), "table POLICY may not do meter:17"),
         (REPLIES, Track(ZONE.field, 16), "table REPLIES may not do ct"),
         (REPLIES, Track(ZONE.field, 16, LOCATION.number), "table REPLIES does not lead to LOCATION"),
@@ -112,17 +115,17 @@ def test_every_table_says_what_becomes_of_a_miss() -> None:
     assert text(flows[:9]).splitlines() == [
         "cookie=0xd000000000000000, priority=0 actions=drop",
         "cookie=0xd000000001000000, table=1, priority=0 actions=drop",
-        "cookie=0xd000000002000000, table=2, priority=0 actions=resubmit(,19),controller(meter_id=2)",
+        "cookie=0xd000000002000000, table=2, priority=0 actions=resubmit(,23),controller(meter_id=2)",
         "cookie=0xd000000003000000, table=3, priority=0 actions=goto_table:5",
         "cookie=0xd000000004000000, table=4, priority=0 actions=drop",
         "cookie=0xd000000005000000, table=5, priority=0 actions=goto_table:6",
         "cookie=0xd000000006000000, table=6, priority=0 actions=goto_table:7",
-        "cookie=0xd000000007000000, table=7, priority=0 actions=goto_table:9",
+        "cookie=0xd000000007000000, table=7, priority=0 actions=goto_table:10",
         "cookie=0xd000000008000000, table=8, priority=0 actions=drop",
     ]
-    assert text(flows[18:20]).splitlines() == [
-        "cookie=0xd000000012000000, table=18, priority=0 actions=controller(meter_id=1)",
-        "cookie=0xd000000013000000, table=19, priority=0 actions=drop",
+    assert text(flows[22:24]).splitlines() == [
+        "cookie=0xd000000016000000, table=22, priority=0 actions=controller(meter_id=1)",
+        "cookie=0xd000000017000000, table=23, priority=0 actions=drop",
     ]
 
 
