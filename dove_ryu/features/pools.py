@@ -129,17 +129,16 @@ def _take_over(world: World, dpid: int, appliance: Appliance, slot: int, share: 
     Only TCP says of a packet that it is the first of its connection, so that all else stays with the drained one.
     """
     terms: Terms = {APPLIANCE: appliance.number, SLOT: slot}
+    to_taker = _hand_over(here, share.taker)
     for eth_type, learned in LEARNED.items():
         begins: Terms = {BEGINS: 1, oxm.ETH_TYPE: eth_type, oxm.IP_PROTO: oxm.TCP}
-        hand_over = _hand_over(here, share.taker)
-        yield TAKEOVER.flow(300, terms | begins, [*hand_over[:1], *learned, *hand_over[1:]], _cookie(appliance))
+        keep = (*to_taker[:1], *learned, *to_taker[1:]) if to_taker else ()
+        yield TAKEOVER.flow(300, terms | begins, keep, _cookie(appliance))
     assert share.drained is not None, "a slot that is taken over was somebody's"
     seat = world.seat(appliance, share.drained)
-    back: Actions = ()
-    if seat is not None:
-        local = seat.dpid == dpid
-        away = tuple(onward(world, dpid, seat.dpid, TO_THE_DRAINED) or ())
-        back = _hand_over(here, share.drained) if local else away
+    assert seat is not None, "who is nowhere has lost its slots"
+    away = tuple(onward(world, dpid, seat.dpid, TO_THE_DRAINED) or ())
+    back = _hand_over(here, share.drained) if seat.dpid == dpid else away
     yield TAKEOVER.flow(200, terms | {OUTPUT_PORT: TO_NOBODY}, back, _cookie(appliance))
 
 
