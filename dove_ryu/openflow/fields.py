@@ -63,6 +63,7 @@ APPLIANCE = Bits("appliance", REGISTERS[7], 0, 32)
 SLOT = Bits("slot of the connection", REGISTERS[8], 0, 6)
 BEGINS = Bits("first packet of a connection", REGISTERS[8], 6, 1)
 HANDED_BACK = Bits("belongs to an instance that is being drained", REGISTERS[9], 0, 1)
+LOOKED_AT = Bits("tables in which a lookout has seen the packet", REGISTERS[15], 0, 32)
 
 PIPELINE_BITS = (
     VNI,
@@ -78,6 +79,7 @@ PIPELINE_BITS = (
     SLOT,
     BEGINS,
     HANDED_BACK,
+    LOOKED_AT,
 )
 refuse_overlap(PIPELINE_BITS)
 
@@ -99,6 +101,7 @@ class Kind(enum.IntEnum):
     TOMBSTONE = 4
     CHAIN = 5
     CONNECTION = 6
+    LOOKOUT = 7
     LOCATION = 8
     POLICY = 9
     NEIGHBOUR = 10

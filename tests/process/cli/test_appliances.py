@@ -84,7 +84,7 @@ def test_a_trace_draws_the_appliances_on_the_way(dove: Dove, dps: Dps, shop: str
     dps.put("/dove/v1/appliances/FW-1", FW | {"tap": True, "instances": []})
     assert "a copy to FW-1/none works" in dove("trace", "-n", "shop", "app1", "db1").out
     both = dove("trace", "-n", "shop", "app1", "db1", "--tcp", "1:2", "--udp", "1:2")
-    assert "of one protocol" in both.err
+    assert "one of --tcp, --udp and --live" in both.err
 
 
 FILE = """\
