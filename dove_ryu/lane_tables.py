@@ -24,10 +24,12 @@ from dove_ryu.model.entities import (
     Appliance,
     DSwitch,
     Endpoint,
+    Health,
     Location,
     Policy,
     PolicyAction,
     PolicyDomain,
+    Seat,
     Service,
     Verdict,
     VirtualNetwork,
@@ -260,6 +262,8 @@ class LaneTables:
             case Appliance():
                 for sheet in self._sheets.values():
                     sheet.rules.clear()
+            case Seat() | Health():
+                pass  # whom a segment leads to is no answer of the lane's
             case entity:
                 self._hear_within(entity.network, fact)
 

@@ -21,13 +21,15 @@ from dove_ryu.audit import Finding
 from dove_ryu.control import Control
 from dove_ryu.dps import Dps
 from dove_ryu.expeditions import Counts
+from dove_ryu.figures import Connection, LaneFigures, ProbeFigures
 from dove_ryu.lookouts import MarkedPacket
 from dove_ryu.model.documents import ROOT, BadDocument, Pool, change_of
 from dove_ryu.model.entities import DSwitch, dpid_text
+from dove_ryu.model.provider import PROVIDED
 from dove_ryu.model.world import Change
 from dove_ryu.southbound import lane_form
 from dove_ryu.store import Commit, Compacted, Store, StoreError
-from dove_ryu.switchboard import Connection, LaneFigures, Switchboard
+from dove_ryu.switchboard import Switchboard
 
 LOG = logging.getLogger(__name__)
 
@@ -53,7 +55,7 @@ class Service:
         self._control = Control()
         self.switches = Switchboard(self._dps, lane or lane_form.load())
         self.switches.later = self.switches.vigil.later = self._control.later
-        self.switches.expeditions.later = self._control.later
+        self.switches.prober.later = self.switches.expeditions.later = self._control.later
         self._arrived = threading.Condition()
         self._watching = threading.Thread(target=self._watch, name="dps-watch", daemon=True)
         self._stopping = threading.Event()
@@ -66,6 +68,7 @@ class Service:
         with collector_spared(), self.store.scan(ROOT) as scan:
             self._dps.apply(_changes(((item.key, item.document) for item in scan.items), Pool()))
         self.revision = self.switches.revision = scan.revision
+        self.switches.follow_provider()
         self._commits = self.store.watch(scan.revision)
         self._control.start()
         self._watching.start()
@@ -104,6 +107,13 @@ class Service:
         :raises TimeoutError: where the DPS's thread does not come to it within *timeout* seconds.
         """
         return self._control.ask(self.switches.lane_figures, timeout)
+
+    def probes(self, timeout: float = 5.0) -> ProbeFigures:
+        """How it stands with the probes of appliances' instances (X10).
+
+        :raises TimeoutError: where the DPS's thread does not come to it within *timeout* seconds.
+        """
+        return self._control.ask(self.switches.probe_figures, timeout)
 
     def audit(self, dpid: int, repair: bool = False, timeout: float = 10.0) -> list[Finding] | None:
         """What differs between a dSwitch's flows and what they should be; None where it is not live.
@@ -153,6 +163,8 @@ class Service:
         for change in changes:
             if isinstance(change.entity, DSwitch):
                 self.switches.hear_registration(change.entity.dpid)
+        if any(change.kind in PROVIDED for change in changes):
+            self.switches.follow_provider()
         with self._arrived:
             self.revision = commit.revision
             self._arrived.notify_all()

@@ -13,10 +13,10 @@ from typing import Protocol, TypeVar
 from dove_ryu.audit import Finding
 from dove_ryu.dps import Dps
 from dove_ryu.expeditions import Counts
+from dove_ryu.figures import Connection, LaneFigures, ProbeFigures
 from dove_ryu.lookouts import MarkedPacket
 from dove_ryu.northbound.problems import Refusal
 from dove_ryu.store import Conflict, Store
-from dove_ryu.switchboard import Connection, LaneFigures
 
 Answer = TypeVar("Answer")
 
@@ -63,6 +63,12 @@ class Service(Protocol):
 
     def lane(self, timeout: float = 5.0) -> LaneFigures:
         """How it stands with the fast lane.
+
+        :raises TimeoutError: as :meth:`ask` does.
+        """
+
+    def probes(self, timeout: float = 5.0) -> ProbeFigures:
+        """How it stands with the probes of appliances' instances.
 
         :raises TimeoutError: as :meth:`ask` does.
         """

@@ -133,14 +133,14 @@ def _packed(address: str) -> bytes:
 
 
 def _checksummed(message: bytes, pseudo: bytes = b"") -> bytes:
-    return message[:2] + _checksum(pseudo + message).to_bytes(2, "big") + message[4:]
+    return message[:2] + checksum(pseudo + message).to_bytes(2, "big") + message[4:]
 
 
 def _checksummed_at(header: bytes, offset: int) -> bytes:
-    return header[:offset] + _checksum(header).to_bytes(2, "big") + header[offset + 2 :]
+    return header[:offset] + checksum(header).to_bytes(2, "big") + header[offset + 2 :]
 
 
-def _checksum(data: bytes) -> int:
+def checksum(data: bytes) -> int:
     """The internet checksum (RFC 1071)."""
     padded = data + bytes(len(data) % 2)
     total: int = sum(struct.unpack(f"!{len(padded) // 2}H", padded))

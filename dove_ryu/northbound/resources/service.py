@@ -13,6 +13,7 @@ from webob import Request, Response
 from dove_ryu.dps import Dps, Refused
 from dove_ryu.model.entities import dpid_text
 from dove_ryu.model.resolution import Outcome
+from dove_ryu.northbound import instances
 from dove_ryu.northbound.answers import as_json, plain
 from dove_ryu.northbound.connections import LIVE, STALE, Connections, states
 from dove_ryu.northbound.interface import Service
@@ -21,9 +22,10 @@ from dove_ryu.northbound.metrics import Metrics
 from dove_ryu.northbound.missing import no_network
 from dove_ryu.northbound.problems import Refusal
 from dove_ryu.northbound.resources.resource import Names, Resource
-from dove_ryu.northbound.trace import trace
+from dove_ryu.northbound.trace import connection_of, trace
 
 _TRACED = ("network", "source", "destination")
+_OF_CONNECTION = ("protocol", "ports")
 
 
 class ServiceResources:
@@ -35,7 +37,9 @@ class ServiceResources:
 
     def table(self) -> Iterator[Resource]:
         """Every resource."""
-        yield Resource("/v1/trace", {"GET": self._get_trace, "POST": self._post_trace}, parameters=_TRACED)
+        yield Resource(
+            "/v1/trace", {"GET": self._get_trace, "POST": self._post_trace}, parameters=(*_TRACED, *_OF_CONNECTION)
+        )
         yield Resource("/v1/status", {"GET": self._get_status})
         yield Resource("/metrics", {"GET": self._get_metrics}, parameters=None)
         yield Resource("/healthz", {"GET": self._get_health}, parameters=None, always=True)
@@ -43,10 +47,11 @@ class ServiceResources:
 
     def _get_trace(self, request: Request, names: Names) -> Response:
         network, source, destination = _traced(request)
+        connection = connection_of(*map(request.GET.get, _OF_CONNECTION))
 
         def question(dps: Dps) -> dict[str, Any] | None:
             tables = dps.world.network(network)
-            return None if tables is None else trace(dps, tables, source, destination)
+            return None if tables is None else trace(dps, tables, source, destination, connection)
 
         shown = self._service.ask(question)
         if shown is None:
@@ -55,6 +60,8 @@ class ServiceResources:
 
     def _post_trace(self, request: Request, names: Names) -> Response:
         network, source, destination = _traced(request)
+        if any(map(request.GET.get, _OF_CONNECTION)):
+            raise Refusal(400, f"what is sent is a ping, which has no ports; leave out {' and '.join(_OF_CONNECTION)}")
         shown = trace_live(self._service, network, source, destination)
         if shown is None:
             raise no_network(self._service, network)
@@ -63,7 +70,7 @@ class ServiceResources:
     def _get_status(self, request: Request, names: Names) -> Response:
         started = self._service.started
         connections, figures = self._service.connections(), self._service.ask(_figures)
-        lane = self._service.lane()
+        lane, probes = self._service.lane(), self._service.probes()
         return as_json(
             {
                 "version": self._service.version,
@@ -74,6 +81,7 @@ class ServiceResources:
                 **figures,
                 **_sums(connections),
                 "lane": asdict(lane),
+                "probes": asdict(probes),
             }
         )
 
@@ -112,6 +120,7 @@ def _figures(dps: Dps) -> dict[str, Any]:
             "live": by_state[LIVE],
             "stale": by_state[STALE],
         },
+        "instances": dict.fromkeys(instances.STATES, 0) | Counter(instances.states(dps).values()),
         "disconnected": [dpid_text(dpid) for dpid in sorted(known - dps.connected)],
         "policy_requests": {outcome.value: dps.requests[outcome] for outcome in Outcome},
         "refused": {refusal.value: dps.refused[refusal] for refusal in Refused},

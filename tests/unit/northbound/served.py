@@ -12,12 +12,13 @@ from webob import Request, Response
 from dove_ryu.audit import Finding
 from dove_ryu.dps import Dps
 from dove_ryu.expeditions import Counts
+from dove_ryu.figures import Connection, LaneFigures, ProbeFigures
 from dove_ryu.lookouts import MarkedPacket, Point
 from dove_ryu.model.documents import BadDocument, change_of
 from dove_ryu.northbound import interface
 from dove_ryu.northbound.rest import application
 from dove_ryu.store import Store
-from dove_ryu.switchboard import Connection, LaneFigures, Switchboard
+from dove_ryu.switchboard import Switchboard
 
 T = TypeVar("T")
 
@@ -80,6 +81,9 @@ class Service:
 
     def lane(self, timeout: float = 5.0) -> LaneFigures:
         return self.ask(lambda _: self.switches.lane_figures(), timeout)
+
+    def probes(self, timeout: float = 5.0) -> ProbeFigures:
+        return self.ask(lambda _: self.switches.probe_figures(), timeout)
 
     def audit(self, dpid: int, repair: bool = False, timeout: float = 10.0) -> list[Finding] | None:
         return None  # nothing connects to it; :fixture:`running` is for that
