@@ -13,6 +13,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import select
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -116,6 +117,14 @@ def is_observed(brick: Any, event: Any) -> bool:
 
 def is_eventlet() -> bool:
     return bool(hub.HUB_TYPE == "eventlet")
+
+
+def spawn_for_ever(run: Callable[[], None], name: str) -> None:
+    """Let `run` go on in a thread of the hub as long as the process does; the process need not wait for its end."""
+    if is_eventlet():
+        hub.spawn(run)
+    else:
+        threading.Thread(target=run, name=name, daemon=True).start()
 
 
 def patch() -> None:

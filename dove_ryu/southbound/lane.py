@@ -29,12 +29,12 @@ from dove_ryu.openflow.oxm import IN_PORT, METADATA, REGISTERS, Field
 if cython.compiled:
     from cython.cimports.dove_ryu.southbound.lane_memory import (
         Octets, Record, Table, Word, approach, clear_table, copy, cut, find, fixed, free_table, new_table, octets,
-        put16, put24, put32, put64, put_record, remove_record, u8, u16, u32, u48, u64, widen,
+        put16, put24, put32, put64, put_record, receive, remove_record, transmit, u8, u16, u32, u48, u64, widen,
     )
 else:
     from dove_ryu.southbound.lane_memory import (
         Octets, Record, Table, Word, approach, clear_table, copy, cut, find, fixed, free_table, new_table, octets,
-        put16, put24, put32, put64, put_record, remove_record, u8, u16, u32, u48, u64, widen,
+        put16, put24, put32, put64, put_record, receive, remove_record, transmit, u8, u16, u32, u48, u64, widen,
     )
 
 COMPILED: bool = cython.compiled
@@ -245,6 +245,7 @@ class Desk:
         this one: the numbers of the templates (20 bits each: for MAC, IPv4 and IPv6 addresses), the output port, and
         the two halves of the address of the tunnel's other end.
     :ivar answers: what is to be sent, in its first :attr:`used` bytes.
+    :ivar filled: how many bytes of the buffer the last :meth:`read` has left filled.
     :ivar echoes: whether echo requests are answered here, because nobody else wants to know of them.
     :ivar allowed: how many requests were answered so.
     :ivar denied: how many requests were answered so.
@@ -255,6 +256,7 @@ class Desk:
     ways: Index = cython.declare(Index, visibility="readonly")
     answers: bytearray = cython.declare(bytearray, visibility="readonly")
     used: cython.int = cython.declare(cython.int, visibility="readonly")
+    filled: cython.int = cython.declare(cython.int, visibility="readonly")
     echoes: cython.bint = cython.declare(cython.bint, visibility="public")
     allowed: cython.ulonglong = cython.declare(cython.ulonglong, visibility="readonly")
     denied: cython.ulonglong = cython.declare(cython.ulonglong, visibility="readonly")
@@ -283,6 +285,7 @@ class Desk:
         self.ways = Index()
         self.answers = bytearray(_ROOM)
         self.used = 0
+        self.filled = 0
         self.echoes = False
         self.allowed = 0
         self.denied = 0
@@ -290,6 +293,32 @@ class Desk:
         self._location, self._policy = tables
         self._resubmission = resubmission
         self._requests = [Request() for _ in range(_TOGETHER)]
+
+    def read(self, descriptor: cython.int, buffer: bytearray, kept: cython.int, others: list[bytes]) -> cython.int:
+        """Read from a socket once, without waiting, and :meth:`take` what has come.
+
+        :param kept: how many bytes of *buffer* are the beginning of a message that had not all come before.
+        :returns: how many bytes the whole messages take, of the first :attr:`filled` of *buffer*.
+        :raises ValueError: where a message says that it is shorter than its header.
+        :raises EOFError: at the stream's end.
+        :raises OSError: where the socket cannot be read any more.
+        """
+        self.used = 0
+        self.filled = kept
+        received: cython.int = receive(descriptor, buffer, kept)
+        if received == 0:
+            raise EOFError("the switch has closed it")
+        if received < 0:
+            return 0
+        self.filled = kept + received
+        return self.take(buffer, self.filled, others)
+
+    def send(self, descriptor: cython.int) -> cython.int:
+        """Give a socket the answers, as many as it takes now: how many bytes.
+
+        :raises OSError: where it can take no more at all.
+        """
+        return transmit(descriptor, self.answers, self.used)
 
     def take(self, buffer: bytearray, filled: cython.int, others: list[bytes]) -> cython.int:
         """Answer the requests among the first *filled* bytes of *buffer*, and cut out all other messages.

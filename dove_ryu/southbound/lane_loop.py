@@ -32,7 +32,7 @@ class LaneLoop:
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
-        self._lock = threading.Lock()  # held for a connection's turn: who has been released has no turn any more
+        self._lock = threading.Lock()  # held for the turns of all that are ready: who has been released has no turn any more
         self._lenders: dict[int, Lender] = {}
         self._started = False
 
@@ -43,7 +43,7 @@ class LaneLoop:
             self._epoll.register(lender.fileno(), select.EPOLLIN)
             if not self._started:
                 self._started = True
-                framework.hub.spawn(self._run)
+                framework.spawn_for_ever(self._run, "lane")
 
     def resume(self, lender: Lender) -> None:
         """A connection whose turn said that nothing more may be read can be read again."""
@@ -61,8 +61,9 @@ class LaneLoop:
     def _run(self) -> None:
         buffer = bytearray(RECEIVE_BUFFER)
         while True:
-            for descriptor, _ in self._wait():
-                with self._lock:
+            ready = self._wait()
+            with self._lock:
+                for descriptor, _ in ready:
                     lender = self._lenders.get(descriptor)
                     if lender is not None and not lender.read_turn(buffer):
                         self._epoll.modify(descriptor, select.EPOLLONESHOT)  # nothing more, not even of its end

@@ -3,8 +3,10 @@
 
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_Resize
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.exc cimport PyErr_SetFromErrno
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
+from libc.errno cimport EAGAIN, EINTR, errno
 from posix.stdlib cimport posix_memalign
 
 cdef extern from *:
@@ -12,6 +14,12 @@ cdef extern from *:
     #define lane_prefetch(address) __builtin_prefetch(address)
     """
     void lane_prefetch(const void *address) noexcept nogil
+
+cdef extern from "<sys/socket.h>" nogil:
+    enum: MSG_DONTWAIT
+    enum: MSG_NOSIGNAL
+    ssize_t recv(int descriptor, void *buffer, size_t size, int flags)
+    ssize_t send(int descriptor, const void *data, size_t size, int flags)
 
 ctypedef unsigned long long Word
 ctypedef unsigned char *Octets
@@ -86,6 +94,30 @@ cdef inline bytes cut(Octets data, int at, int size):
 cdef inline int widen(bytearray buffer, Py_ssize_t size) except -1:
     # No object is made: a collection of garbage in the middle of a read could let a table be rebuilt.
     return PyByteArray_Resize(buffer, size)
+
+
+# ---- sockets -------------------------------------------------------------------------------------
+# Neither waits, and neither lets go of Python's lock: who does has to queue for it again.
+
+
+cdef inline int receive(int descriptor, bytearray buffer, int at) except -2:
+    cdef ssize_t received = recv(descriptor, PyByteArray_AS_STRING(buffer) + at, len(buffer) - at, MSG_DONTWAIT)
+    if received >= 0:
+        return <int>received
+    if errno == EAGAIN or errno == EINTR:
+        return -1
+    PyErr_SetFromErrno(OSError)
+    return -2
+
+
+cdef inline int transmit(int descriptor, bytearray buffer, int size) except -2:
+    cdef ssize_t sent = send(descriptor, PyByteArray_AS_STRING(buffer), size, MSG_DONTWAIT | MSG_NOSIGNAL)
+    if sent >= 0:
+        return <int>sent
+    if errno == EAGAIN or errno == EINTR:
+        return 0
+    PyErr_SetFromErrno(OSError)
+    return -2
 
 
 # ---- tables --------------------------------------------------------------------------------------

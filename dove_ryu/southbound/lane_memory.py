@@ -12,6 +12,8 @@ way for many requests at a time.
 
 from __future__ import annotations
 
+import os
+
 Word = int
 Octets = bytearray | bytes
 Record = tuple[int, int, int, int, int]
@@ -89,6 +91,33 @@ def cut(data: Octets, at: int, size: int) -> bytes:
 def widen(buffer: bytearray, size: int) -> None:
     """Let a buffer have *size* bytes, more than it has."""
     buffer.extend(bytes(size - len(buffer)))
+
+
+# ---- sockets -------------------------------------------------------------------------------------
+
+
+def receive(descriptor: int, buffer: bytearray, at: int) -> int:
+    """Read what a socket has into a buffer, from *at* on: how many bytes; 0 at its end, -1 where there are none now.
+
+    :raises OSError: where it cannot be read any more.
+    """
+    try:
+        with memoryview(buffer) as view:
+            return os.readv(descriptor, [view[at:]])
+    except BlockingIOError:
+        return -1
+
+
+def transmit(descriptor: int, buffer: bytearray, size: int) -> int:
+    """Give a socket the first *size* bytes of a buffer: how many it takes now.
+
+    :raises OSError: where it can take no more at all.
+    """
+    try:
+        with memoryview(buffer) as view:
+            return os.write(descriptor, view[:size])
+    except BlockingIOError:
+        return 0
 
 
 # ---- tables --------------------------------------------------------------------------------------
