@@ -13,11 +13,24 @@ way for many requests at a time.
 from __future__ import annotations
 
 import os
+from typing import Any
 
 Word = int
 Octets = bytearray | bytes
 Record = tuple[int, int, int, int, int]
-Table = dict[tuple[int, int], Record]
+
+
+class Table:
+    """Records by their keys, the two numbers of which are one here.
+
+    :ivar made: what :mod:`dove_ryu.southbound.lane_uncompiled` has made of records; it goes with its record.
+    """
+
+    __slots__ = ("made", "records")
+
+    def __init__(self) -> None:
+        self.records: dict[int, Record] = {}
+        self.made: dict[int, Any] = {}
 
 
 # ---- numbers in messages -------------------------------------------------------------------------
@@ -125,7 +138,7 @@ def transmit(descriptor: int, buffer: bytearray, size: int) -> int:
 
 def new_table() -> Table:
     """An empty table."""
-    return {}
+    return Table()
 
 
 def free_table(table: Table) -> None:
@@ -134,24 +147,27 @@ def free_table(table: Table) -> None:
 
 def approach(table: Table, high: int, low: int) -> int:
     """Where a key is, if it is in the table: the spot that :func:`find` is to be told."""
-    return 0
+    return high << 64 | low
 
 
 def find(table: Table, spot: int, high: int, low: int) -> Record | None:
     """The record under a key, to be read before the table changes; what is not there is false."""
-    return table.get((high, low))
+    return table.records.get(spot)
 
 
 def put_record(table: Table, high: int, low: int, record: Record) -> None:
     """Let there be this record under a key."""
-    table[high, low] = record
+    remove_record(table, high, low)
+    table.records[high << 64 | low] = record
 
 
 def remove_record(table: Table, high: int, low: int) -> None:
     """Let there be no record under a key."""
-    table.pop((high, low), None)
+    table.records.pop(high << 64 | low, None)
+    table.made.pop(high << 64 | low, None)
 
 
 def clear_table(table: Table) -> None:
     """Remove all records."""
-    table.clear()
+    table.records.clear()
+    table.made.clear()
