@@ -127,9 +127,10 @@ class Desk(lane.Desk):
         packet = size + self.templates[rule[2]].size
         port, end = template.port, max(template.port + 4, template.tunnel + template.tunnel_size)
         first, second, last = answer[:28], answer[30:port], answer[end:size]
-        asked.places.made[asked.place_spot] = here, asked.place[3], near, way[0], first, second, last
-        asked.rules.made[asked.rule_spot] = answer[28:30], answer[size:packet], rule[3]
-        self.ways.table.made[asked.way_spot] = way[0], answer[port:end]
+        numbers = (_once(number) for number in (here, asked.place[3], near, way[0]))
+        asked.places.made[asked.place_spot] = *numbers, first, second, last
+        asked.rules.made[asked.rule_spot] = _once(answer[28:30]), answer[size:packet], rule[3]
+        self.ways.table.made[asked.way_spot] = _once((way[0], answer[port:end]))
         if len(self._senders) >= _MOST_SENDERS:
             self._senders.clear()
         self._senders[message[_TABLE : asked.frame]] = (
@@ -139,3 +140,11 @@ class Desk(lane.Desk):
             asked.resumed,
             answer[packet + 4 : packet + asked.resumed],
         )
+
+
+def _once(piece: Any) -> Any:
+    """A number or a piece that many answers have is one object: likely to be near the processor."""
+    return _SHARED.setdefault(piece, piece)
+
+
+_SHARED: dict[Any, Any] = {}
