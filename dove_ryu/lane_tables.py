@@ -39,7 +39,7 @@ from dove_ryu.openflow.flow import Action, Flow, PacketIn, Resubmit, SetField, p
 from dove_ryu.openflow.oxm import Field, mac_number
 from dove_ryu.openflow.pipeline import LOCATION, POLICY
 from dove_ryu.southbound import codec
-from dove_ryu.southbound.lane import TO_DSWITCH, TO_PORT, Desk, Index, Sheet, Template
+from dove_ryu.southbound.lane import TO_DSWITCH, TO_PORT, Archive, Desk, Index, Sheet, Template
 
 Record = tuple[int, int, int, int, int]
 
@@ -56,9 +56,8 @@ class LaneTables:
     def __init__(self, world: World, form: ModuleType) -> None:
         self._world = world
         self._form: Any = form
-        self._sheets: dict[int, Sheet] = {}
+        self._archive: Archive = form.Archive()
         self._vnis: dict[str, int] = {}
-        self._templates: list[Template] = []
         self._desks: dict[int, Desk] = {}
         self._counted: dict[int, dict[Outcome, int]] = {}
         self._port_names: dict[str, int] = {}
@@ -73,7 +72,7 @@ class LaneTables:
             self._forget_all()
         resubmission = codec.action_bytes(Resubmit(LOCATION.number))
         desk: Desk = self._form.Desk(
-            self._sheets, self._templates, dpid, (LOCATION.number, POLICY.number), resubmission
+            self._archive, dpid, (LOCATION.number, POLICY.number), resubmission
         )
         self._desks[dpid] = desk
         return desk
@@ -127,9 +126,10 @@ class LaneTables:
         return bool(self._unfilled)
 
     def _sheet(self, tables: NetworkTables, network: VirtualNetwork) -> Sheet:
-        sheet = self._sheets.get(network.vni)
+        sheet = self._archive.sheets.get(network.vni)
         if sheet is None:
-            sheet = self._sheets[network.vni] = self._form.Sheet()
+            sheet = self._form.Sheet()
+            self._archive.put(network.vni, sheet)
             self._vnis[network.name] = network.vni
             self._unfilled.append((sheet, self._entries_of(sheet, tables)))
         return sheet
@@ -243,8 +243,8 @@ class LaneTables:
         """A new template that has its holes where *flow* has the samples."""
         data = codec.change(flow)
         holes = {name: _only(data, sample) for name, sample in samples.items()}
-        self._templates.append(self._form.Template(data, holes, *sizes))
-        return len(self._templates) - 1
+        self._archive.templates.append(self._form.Template(data, holes, *sizes))
+        return len(self._archive.templates) - 1
 
     # ---- forgetting ------------------------------------------------------------------------------
 
@@ -258,7 +258,7 @@ class LaneTables:
                     if isinstance(side, VirtualNetwork):
                         self._drop(side.vni)
             case Appliance():
-                for sheet in self._sheets.values():
+                for sheet in self._archive.sheets.values():
                     sheet.rules.clear()
             case entity:
                 self._hear_within(entity.network, fact)
@@ -277,7 +277,7 @@ class LaneTables:
         tables, vni = self._world.tables.get(network), self._vnis.get(network)
         if vni is None:
             return
-        sheet = self._sheets[vni]
+        sheet = self._archive.sheets[vni]
         match fact.either:
             case Endpoint() if tables is not None:
                 sides = [side for side in (fact.before, fact.after) if isinstance(side, Endpoint)]
@@ -292,13 +292,14 @@ class LaneTables:
 
     def _drop(self, vni: int) -> None:
         """Forget a network; who asks about it next lets it be learned anew."""
-        sheet = self._sheets.pop(vni, None)
+        sheet = self._archive.drop(vni)
         if sheet is not None:
             self._vnis = {name: each for name, each in self._vnis.items() if each != vni}
             self._unfilled = deque(entry for entry in self._unfilled if entry[0] is not sheet)
 
     def _forget_all(self) -> None:
-        self._sheets.clear()
+        for vni in list(self._archive.sheets):
+            self._archive.drop(vni)
         self._vnis.clear()
         self._unfilled.clear()
 

@@ -233,26 +233,73 @@ class Request:
     toward: Word
 
 
+@cython.final
+@cython.cclass
+class Archive:
+    """What all desks share: what they know of every network, and where they write.
+
+    :ivar sheets: of networks, by VNI.
+    :ivar templates: of all flows, by number.
+    :ivar answers: room for those of one read; it is at one desk at a time.
+    """
+
+    sheets: dict[int, Sheet] = cython.declare(dict, visibility="readonly")
+    templates: list[Template] = cython.declare(list, visibility="readonly")
+    answers: bytearray = cython.declare(bytearray, visibility="readonly")
+    _requests: list[Request]
+    # The sheets once more, for who will not make an object of a VNI to look it up.
+    _places: Index
+    _placed: list[Sheet | None]
+    _free: list[int]
+
+    def __init__(self) -> None:
+        self.sheets = {}
+        self.templates = []
+        self.answers = bytearray(_ROOM)
+        self._requests = [Request() for _ in range(_TOGETHER)]
+        self._places, self._placed, self._free = Index(), [], []
+
+    def put(self, vni: int, sheet: Sheet) -> None:
+        """Let this be the sheet of a network that has none."""
+        place = self._free.pop() if self._free else len(self._placed)
+        self._placed[place : place + 1] = [sheet]
+        self._places.put(0, vni, (place, 0, 0, 0, 0))
+        self.sheets[vni] = sheet
+
+    def drop(self, vni: int) -> Sheet | None:
+        """Forget a network: the sheet that it had."""
+        record = self._places.get(0, vni)
+        if record is not None:
+            self._places.remove(0, vni)
+            self._placed[record[0]] = None
+            self._free.append(record[0])
+        return self.sheets.pop(vni, None)
+
+    @cython.cfunc
+    def sheet(self, vni: cython.uint) -> Sheet | None:
+        """The sheet of a network."""
+        record: Record = find(self._places.table, approach(self._places.table, 0, vni), 0, vni)
+        return self._placed[record[0]] if record else None
+
+
 @cython.cclass
 class Desk:
     """Where the requests of one dSwitch are answered.
 
-    Only its connection's thread calls :meth:`take`; the tables may change at any time, entry by entry.
+    Only one thread calls :meth:`take`, of all desks; the tables may change at any other time, entry by entry.
 
-    :ivar sheets: of all networks, by VNI; every desk has the same.
-    :ivar templates: of all flows, by number; every desk has the same.
+    :ivar archive: every desk has the same.
     :ivar ways: by TO_DSWITCH and the datapath id of another dSwitch, or TO_PORT and the number of the name of a port of
         this one: the numbers of the templates (20 bits each: for MAC, IPv4 and IPv6 addresses), the output port, and
         the two halves of the address of the tunnel's other end.
-    :ivar answers: what is to be sent, in its first :attr:`used` bytes.
+    :ivar answers: what is to be sent, in its first :attr:`used` bytes, until another desk answers.
     :ivar filled: how many bytes of the buffer the last :meth:`read` has left filled.
     :ivar echoes: whether echo requests are answered here, because nobody else wants to know of them.
     :ivar allowed: how many requests were answered so.
     :ivar denied: how many requests were answered so.
     """
 
-    sheets: dict[int, Sheet] = cython.declare(dict, visibility="readonly")
-    templates: list[Template] = cython.declare(list, visibility="readonly")
+    archive: Archive = cython.declare(Archive, visibility="readonly")
     ways: Index = cython.declare(Index, visibility="readonly")
     answers: bytearray = cython.declare(bytearray, visibility="readonly")
     used: cython.int = cython.declare(cython.int, visibility="readonly")
@@ -264,12 +311,10 @@ class Desk:
     _location: cython.uint
     _policy: cython.uint
     _resubmission: bytes
-    _requests: list[Request]
 
     def __init__(
         self,
-        sheets: dict[int, Sheet],
-        templates: list[Template],
+        archive: Archive,
         dpid: int,
         tables: tuple[int, int],
         resubmission: bytes,
@@ -280,10 +325,9 @@ class Desk:
         """
         if len(resubmission) != _ACTION:
             raise ValueError(f"the resubmission has {len(resubmission)} bytes, not {_ACTION}")
-        self.sheets = sheets
-        self.templates = templates
+        self.archive = archive
         self.ways = Index()
-        self.answers = bytearray(_ROOM)
+        self.answers = archive.answers
         self.used = 0
         self.filled = 0
         self.echoes = False
@@ -292,7 +336,6 @@ class Desk:
         self._here = dpid
         self._location, self._policy = tables
         self._resubmission = resubmission
-        self._requests = [Request() for _ in range(_TOGETHER)]
 
     def read(self, descriptor: cython.int, buffer: bytearray, kept: cython.int, others: list[bytes]) -> cython.int:
         """Read from a socket once, without waiting, and :meth:`take` what has come.
@@ -332,6 +375,7 @@ class Desk:
         number: cython.int
         length: cython.int
         request: Request
+        requests: list[Request] = self.archive._requests
         data: Octets = octets(buffer)
         self.used = 0
         if filled > len(buffer):
@@ -345,16 +389,16 @@ class Desk:
                     raise ValueError(f"it says it is {length} bytes long, the header alone has {_HEADER_SIZE}")
                 if filled - at < length:
                     break
-                request = self._requests[count]
+                request = requests[count]
                 request.at, request.length = at, length
                 request.hopeful = self._read(data, request)
                 at += length
                 count += 1
             for number in range(count):
-                request = self._requests[number]
+                request = requests[number]
                 request.hopeful = request.hopeful and self._locate(request)
             for number in range(count):
-                request = self._requests[number]
+                request = requests[number]
                 if not (request.hopeful and self._answer(data, request)) and not self._echo(data, request):
                     others.append(cut(data, request.at, request.length))
         return at
@@ -384,7 +428,7 @@ class Desk:
     def _read_frame(self, data: Octets, request: Request) -> cython.bint:
         """Find the address that the packet goes to, and let the way to its place be paved."""
         frame: cython.int = request.frame
-        sheet: Sheet | None = self.sheets.get(request.vni)
+        sheet: Sheet | None = self.archive.sheet(request.vni)
         if sheet is None:
             return False
         request.high = 0
@@ -425,13 +469,14 @@ class Desk:
         """Write the answer; False where the tables do not hold the rule or the way."""
         rule: Record = find(request.rules, request.rule_spot, request.source, request.place[0] >> 32)
         way: Record = find(self.ways.table, request.way_spot, request.end, request.toward)
+        templates: list[Template] = self.archive.templates
         location: Template
         policy: Template
         to: cython.int
         if not rule or not way:
             return False
-        location = self.templates[way[0] >> request.kind & 0xFFFFF]
-        policy = self.templates[rule[2]]
+        location = templates[way[0] >> request.kind & 0xFFFFF]
+        policy = templates[rule[2]]
         to = self._room(location.size + policy.size + request.resumed + request.size)
         answers: Octets = octets(self.answers)
         _write_location(answers, to, data, location, request, way, rule[1])

@@ -20,9 +20,9 @@ from struct import Struct
 from typing import Any
 
 from dove_ryu.southbound import lane
-from dove_ryu.southbound.lane import COMPILED, TO_PORT, Index, Sheet, Template
+from dove_ryu.southbound.lane import COMPILED, TO_PORT, Archive, Index, Sheet, Template
 
-__all__ = ["COMPILED", "Desk", "Index", "Sheet", "Template"]
+__all__ = ["COMPILED", "Archive", "Desk", "Index", "Sheet", "Template"]
 
 _number = int.from_bytes
 _HEAD = Struct("!HH22xH").unpack_from  # version and type, length; the length of the match
@@ -44,8 +44,8 @@ address; how long its packet-outs are without their frames, and how they begin, 
 class Desk(lane.Desk):
     """A desk that knows what it has written by heart."""
 
-    def __init__(self, sheets: dict[int, Sheet], templates: list[Template], dpid: int, *more: Any) -> None:
-        super().__init__(sheets, templates, dpid, *more)
+    def __init__(self, archive: Archive, dpid: int, tables: tuple[int, int], resubmission: bytes) -> None:
+        super().__init__(archive, dpid, tables, resubmission)
         self._senders: dict[bytes, Sender] = {}
 
     def take(self, buffer: bytearray, filled: int, others: list[bytes]) -> int:
@@ -77,7 +77,7 @@ class Desk(lane.Desk):
     def _repeat(self, sender: Sender, data: bytes, frame: int, end: int, pieces: list[bytes]) -> bool:
         """Put an answer together, if all its pieces are known."""
         vni, source, by_address, resumed, opening = sender
-        sheet, size = self.sheets.get(vni), end - frame
+        sheet, size = self.archive.sheets.get(vni), end - frame
         if sheet is None or size < 14:
             return False
         if not by_address:
@@ -119,12 +119,12 @@ class Desk(lane.Desk):
 
     def _keep(self, message: bytes, answer: bytes) -> None:
         """Cut an answer into its pieces."""
-        asked: lane.Request = self._requests[0]
+        asked: lane.Request = self.archive._requests[0]
         here, near = asked.place[0] >> 32, _LOCAL | asked.place[4]
         rule, way = asked.rules.records[asked.rule_spot], self.ways.table.records[asked.way_spot]
-        template: Template = self.templates[way[0] >> asked.kind & 0xFFFFF]
+        template: Template = self.archive.templates[way[0] >> asked.kind & 0xFFFFF]
         size = template.size
-        packet = size + self.templates[rule[2]].size
+        packet = size + self.archive.templates[rule[2]].size
         port, end = template.port, max(template.port + 4, template.tunnel + template.tunnel_size)
         first, second, last = answer[:28], answer[30:port], answer[end:size]
         numbers = (_once(number) for number in (here, asked.place[3], near, way[0]))
