@@ -117,6 +117,7 @@ class Template:
     tunnel: cython.int
     mac: cython.int
     source: cython.int
+    label: cython.int
     address_size: cython.int
     tunnel_size: cython.int
 
@@ -130,6 +131,7 @@ class Template:
         self.port = holes.get("port", -1)
         self.mac = holes.get("mac", -1)
         self.source = holes.get("source", -1)
+        self.label = holes.get("label", -1)
         self.tunnel = holes.get("tunnel", -1)
         self.address_size = address_size
         self.tunnel_size = tunnel_size
@@ -176,7 +178,7 @@ class Sheet:
     :ivar by_ipv4: the same by IPv4 address.
     :ivar by_ipv6: the same by the two halves of an IPv6 address.
     :ivar rules: by the numbers of two domains, the source's first: the cookie of the policy flow, for how many seconds
-        it may be cached, the number of its template, whether it allows.
+        it may be cached, the number of its template, whether it allows, the label of its chain.
     """
 
     by_mac: Index = cython.declare(Index, visibility="readonly")
@@ -618,3 +620,5 @@ def _write_policy(
     put16(answers, to + _FLOW_TIMEOUT, rule[1])
     put32(answers, to + template.source, request.source)
     put32(answers, to + template.domain, request.place[0] >> 32)
+    if template.label >= 0:
+        put24(answers, to + template.label, rule[4])
