@@ -70,9 +70,7 @@ class LaneTables:
         if not self._desks:  # while nobody was there, nobody told what changed
             self._forget_all()
         resubmission = codec.action_bytes(Resubmit(LOCATION.number))
-        desk: Desk = self._form.Desk(
-            self._archive, dpid, (LOCATION.number, POLICY.number), resubmission
-        )
+        desk: Desk = self._form.Desk(self._archive, dpid, (LOCATION.number, POLICY.number), resubmission)
         self._desks[dpid] = desk
         return desk
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 from dove_ryu.features import policy, unicast
 from dove_ryu.model.addresses import is_ipv6, is_mac
@@ -45,6 +44,7 @@ class Templates:
         self._policies: dict[tuple[Action, ...], int] = {}
         self._locations: dict[tuple[Field, ...], int] = {}
         self._free: list[int] = []
+        self._resting: list[int] = []
 
     @property
     def crowded(self) -> bool:
@@ -52,16 +52,20 @@ class Templates:
         return len(self._policies) >= MOST_FOR_POLICIES
 
     def forget_policies(self) -> None:
-        """Let other templates take the numbers of the policies'; nobody refers to them any more."""
-        self._free += self._policies.values()
+        """Let other templates take the numbers of the policies', the next time that this is called.
+
+        Nobody refers to them any more, but for the lane's thread, perhaps, in the middle of an answer.
+        """
+        self._free += self._resting
+        self._resting = list(self._policies.values())
         self._policies.clear()
 
     def policy(self, actions: tuple[Action, ...]) -> tuple[int, int]:
         """For a policy flow with these actions: (number of the template, the label to be put in; 0 for none)."""
-        labels = [action for action in actions if _is_label(action)]
-        label = labels[0].value if len(labels) == 1 else 0
+        labels = [action.value for action in actions if isinstance(action, SetField) and _is_label(action)]
+        label = labels[0] if len(labels) == 1 else 0
         if label:
-            actions = tuple(replace(each, value=_LABEL) if each in labels else each for each in actions)
+            actions = tuple(put(SEGMENT_LABEL, _LABEL) if _is_label(action) else action for action in actions)
         if actions not in self._policies:
             flow = policy.governing(_VNI, _SOURCE, _DOMAIN, Cookie(Kind.POLICY), actions)
             samples = {"vni": _VNI, "source": _SOURCE, "domain": _DOMAIN} | ({"label": _LABEL} if label else {})
@@ -80,9 +84,7 @@ class Templates:
             self._locations[tunnel] = numbers[0] | numbers[1] << 20 | numbers[2] << 40
         return self._locations[tunnel]
 
-    def _for_address(
-        self, address: str, way: list[Action], samples: dict[str, int | bytes], tunnel_size: int
-    ) -> int:
+    def _for_address(self, address: str, way: list[Action], samples: dict[str, int | bytes], tunnel_size: int) -> int:
         flow = unicast.leading(_VNI, address, Cookie(Kind.LOCATION, _ENDPOINT), _DOMAIN, _SAMPLES[0], way)
         also: dict[str, int | bytes] = {"address": packed(address)}
         if not is_mac(address):

@@ -28,13 +28,63 @@ from dove_ryu.openflow.oxm import IN_PORT, METADATA, REGISTERS, Field
 
 if cython.compiled:
     from cython.cimports.dove_ryu.southbound.lane_memory import (
-        Octets, Record, Table, Word, approach, clear_table, copy, cut, find, fixed, free_table, new_table, octets,
-        put16, put24, put32, put64, put_record, receive, remove_record, transmit, u8, u16, u32, u48, u64, widen,
+        Octets,
+        Record,
+        Table,
+        Word,
+        approach,
+        clear_table,
+        copy,
+        cut,
+        find,
+        fixed,
+        free_table,
+        new_table,
+        octets,
+        put16,
+        put24,
+        put32,
+        put64,
+        put_record,
+        receive,
+        remove_record,
+        transmit,
+        u8,
+        u16,
+        u32,
+        u48,
+        u64,
+        widen,
     )
 else:
     from dove_ryu.southbound.lane_memory import (
-        Octets, Record, Table, Word, approach, clear_table, copy, cut, find, fixed, free_table, new_table, octets,
-        put16, put24, put32, put64, put_record, receive, remove_record, transmit, u8, u16, u32, u48, u64, widen,
+        Octets,
+        Record,
+        Table,
+        Word,
+        approach,
+        clear_table,
+        copy,
+        cut,
+        find,
+        fixed,
+        free_table,
+        new_table,
+        octets,
+        put16,
+        put24,
+        put32,
+        put64,
+        put_record,
+        receive,
+        remove_record,
+        transmit,
+        u8,
+        u16,
+        u32,
+        u48,
+        u64,
+        widen,
     )
 
 COMPILED: bool = cython.compiled
@@ -209,6 +259,7 @@ class Request:
     :ivar key: where that address is.
     :ivar places: where it is looked up, under *high* and *low*.
     :ivar rules: where the rule for its *source* and its destination's domain is looked up.
+    :ivar end: what the way leads to, and *toward* which number.
     """
 
     at: cython.int
@@ -233,6 +284,8 @@ class Request:
     place: Record
     end: Word
     toward: Word
+    rule: Record
+    way: Record
 
 
 @cython.final
@@ -415,7 +468,7 @@ class Desk:
         matched: cython.int
         if request.length < _MATCH + 8 + 2 + _ETHERNET_HEADER or u16(data, at) != _PACKET_IN:
             return False
-        if u8(data, at + _COOKIE) != _OURS or (table != self._location and table != self._policy):
+        if u8(data, at + _COOKIE) != _OURS or table not in (self._location, self._policy):
             return False
         matched = u16(data, at + _MATCH + 2)
         request.frame = at + _MATCH + ((matched + 7) & ~7) + 2
@@ -477,6 +530,7 @@ class Desk:
         to: cython.int
         if not rule or not way:
             return False
+        request.rule, request.way = rule, way
         location = templates[way[0] >> request.kind & 0xFFFFF]
         policy = templates[rule[2]]
         to = self._room(location.size + policy.size + request.resumed + request.size)
@@ -610,9 +664,7 @@ def _write_location(
 
 @cython.cfunc
 @cython.exceptval(check=False)
-def _write_policy(
-    answers: Octets, to: cython.int, template: Template, request: Request, rule: Record
-) -> cython.void:
+def _write_policy(answers: Octets, to: cython.int, template: Template, request: Request, rule: Record) -> cython.void:
     """The policy flow: the rule's template with the numbers of these two domains."""
     copy(answers, to, fixed(template.data), 0, template.size)
     put24(answers, to + template.vni, request.vni)

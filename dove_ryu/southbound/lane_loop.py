@@ -32,7 +32,7 @@ class LaneLoop:
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
-        self._lock = threading.Lock()  # held for the turns of all that are ready: who has been released has no turn any more
+        self._lock = threading.Lock()  # held for all turns of a wait: who has been released has no turn any more
         self._lenders: dict[int, Lender] = {}
         self._started = False
 

@@ -21,6 +21,7 @@ from typing import Any
 
 from dove_ryu.southbound import lane
 from dove_ryu.southbound.lane import COMPILED, TO_PORT, Archive, Index, Sheet, Template
+from dove_ryu.southbound.lane_memory import Record, Table
 
 __all__ = ["COMPILED", "Archive", "Desk", "Index", "Sheet", "Template"]
 
@@ -120,17 +121,17 @@ class Desk(lane.Desk):
     def _keep(self, message: bytes, answer: bytes) -> None:
         """Cut an answer into its pieces."""
         asked: lane.Request = self.archive._requests[0]
-        here, near = asked.place[0] >> 32, _LOCAL | asked.place[4]
-        rule, way = asked.rules.records[asked.rule_spot], self.ways.table.records[asked.way_spot]
-        template: Template = self.archive.templates[way[0] >> asked.kind & 0xFFFFF]
-        size = template.size
-        packet = size + self.archive.templates[rule[2]].size
+        location = int.from_bytes(answer[2:4])
+        packet = location + int.from_bytes(answer[location + 2 : location + 4])
+        template: Template = self.archive.templates[asked.way[0] >> asked.kind & 0xFFFFF]
         port, end = template.port, max(template.port + 4, template.tunnel + template.tunnel_size)
-        first, second, last = answer[:28], answer[30:port], answer[end:size]
-        numbers = (_once(number) for number in (here, asked.place[3], near, way[0]))
-        asked.places.made[asked.place_spot] = *numbers, first, second, last
-        asked.rules.made[asked.rule_spot] = _once(answer[28:30]), answer[size:packet], rule[3]
-        self.ways.table.made[asked.way_spot] = _once((way[0], answer[port:end]))
+        family = asked.way[0]
+        numbers = asked.place[0] >> 32, asked.place[3], _LOCAL | asked.place[4], family
+        place = *map(_once, numbers), answer[:28], answer[30:port], answer[end:location]
+        rule = _once(answer[28:30]), answer[location:packet], asked.rule[3]
+        _put_by(asked.places, asked.place_spot, asked.place, place)
+        _put_by(asked.rules, asked.rule_spot, asked.rule, rule)
+        _put_by(self.ways.table, asked.way_spot, asked.way, _once((family, answer[port:end])))
         if len(self._senders) >= _MOST_SENDERS:
             self._senders.clear()
         self._senders[message[_TABLE : asked.frame]] = (
@@ -140,6 +141,13 @@ class Desk(lane.Desk):
             asked.resumed,
             answer[packet + 4 : packet + asked.resumed],
         )
+
+
+def _put_by(table: Table, spot: int, record: Record, made: Any) -> None:
+    """Keep what was made of a record as long as the table has it, which another thread may be changing."""
+    table.made[spot] = made
+    if table.records.get(spot) is not record:
+        table.made.pop(spot, None)
 
 
 def _once(piece: Any) -> Any:
