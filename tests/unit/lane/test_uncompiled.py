@@ -35,7 +35,9 @@ def test_what_was_made_of_a_record_goes_with_it() -> None:
     table = Table()
     put_record(table, 1, 2, OLD)
     spot = 1 << 64 | 2
-    lane_uncompiled._put_by(table, spot, find(table, spot, 1, 2), "made")
+    record = find(table, spot, 1, 2)
+    assert record == OLD
+    lane_uncompiled._put_by(table, spot, record, "made")
     assert table.made == {spot: "made"}
     put_record(table, 1, 2, NEW)
     assert table.made == {}
