@@ -1,20 +1,24 @@
-"""The fast lane: policy requests answered on their connection's own thread, bytes in and bytes out.
+"""The fast lane: policy requests answered on the thread that reads them, bytes in and bytes out.
 
 A request is a packet-in of LOCATION or POLICY.  Its match says where the packet stands in the pipeline, its frame where
 the packet goes.  Three look-ups answer it: the destination's place, the way there, and the rule for the two domains.
 The answer is three messages: the location flow, a template with the numbers of this destination put in; the policy
-flow, ready as it is; and the packet itself, sent back into the pipeline with everything as it was.
+flow likewise; and the packet itself, sent back into the pipeline with everything as it was.
 
     packet-in -> Sheet of its network -> Place of its destination -> Way there -> Template, filled in
-                                      -> Rule for its two domains -------------> ready bytes
+                                      -> Rule for its two domains -------------> Template, filled in
               -> its own metadata and registers, its frame --------------------> packet-out
 
-Nothing here knows what a policy is.  Templates and rules are cut from what the plain way writes
-(:mod:`dove_ryu.lane_tables`), and what the tables do not hold, or Open vSwitch would not write so, is left to the plain
+Nothing here knows what a policy is.  Templates are cut from what the plain way writes (:mod:`dove_ryu.lane_templates`),
+and what the tables do not hold (:mod:`dove_ryu.lane_tables`), or Open vSwitch would not write so, is left to the plain
 way.  So the two can differ in speed only.
 
+What the tables hold is too much to be near the processor, and to wait for the memory three times takes as long as all
+else.  So the messages of a read take the three steps of :meth:`Desk.take` together: what does each ask, where is it, the
+answer.  Each step ends by asking the memory for what the next one reads.
+
 This file is Python, and runs as it is.  Compiled by Cython, which its annotations are for, it is many times as fast;
-the functions at its end are all that has two forms.
+:mod:`dove_ryu.southbound.lane_memory` is all of it that has two forms.
 
 Sources: OpenFlow 1.3.5, sections 7.2.3, 7.3.7 and 7.4.1.
 """
