@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from dove_ryu import config
 from dove_ryu.binding import Binder
 from dove_ryu.fairness import Share
+from dove_ryu.health_record import HealthRecord
 from dove_ryu.northbound.rest import application
 from dove_ryu.northbound.server import RestServer
 from dove_ryu.openflow.fields import APPLICATION
@@ -49,6 +50,7 @@ class DoveApp(framework.RyuApp):
         self._switches = self._service.switches
         self._switches.admission.share = Share(settings.network_rate, settings.network_burst)
         self._binder = Binder(self._service, settings)
+        self._health = HealthRecord(self._service)
         self._rest = RestServer(settings.rest_host, settings.rest_port, application(self._service))
 
     def start(self) -> Any:
@@ -65,6 +67,7 @@ class DoveApp(framework.RyuApp):
         Datapath.ours = self._hear
         sys.setswitchinterval(LANE_PATIENCE)
         self._binder.start()
+        self._health.start()
         return super().start()
 
     def stop(self) -> None:
@@ -72,6 +75,7 @@ class DoveApp(framework.RyuApp):
         Datapath.ours = None
         self._rest.stop()
         self._binder.stop()
+        self._health.stop()
         self._service.stop()
         self._store.close()
         super().stop()
@@ -88,13 +92,14 @@ class DoveApp(framework.RyuApp):
     def _state_changed(self, event: Any) -> None:
         datapath = event.datapath
         if event.state == framework.MAIN_DISPATCHER:
-            self._service.post(self._switches.greet, _link(datapath), _ports(datapath))
+            self._service.post(self._switches.greet, _link(datapath), _ports(datapath), _dark(datapath))
         elif "dove_link" in vars(datapath):
             self._service.post(self._switches.lose, _link(datapath))
 
     @framework.set_ev_cls(framework.ofp_event.EventOFPPortStateChange, framework.MAIN_DISPATCHER)
     def _ports_changed(self, event: Any) -> None:
-        self._service.post(self._switches.hear_ports, _link(event.datapath), _ports(event.datapath))
+        datapath = event.datapath
+        self._service.post(self._switches.hear_ports, _link(datapath), _ports(datapath), _dark(datapath))
 
     @framework.set_ev_cls(framework.ofp_event.EventOFPErrorMsg, framework.MAIN_DISPATCHER)
     def _refused(self, event: Any) -> None:
@@ -117,3 +122,11 @@ def _link(datapath: Any) -> Link:
 def _ports(datapath: Any) -> dict[str, int]:
     """Port numbers by name."""
     return {port.name.decode(): number for number, port in list(datapath.ports.items())}
+
+
+def _dark(datapath: Any) -> frozenset[str]:
+    """The names of the ports that have no link, or are switched off."""
+    down, off = framework.ofproto_v1_3.OFPPS_LINK_DOWN, framework.ofproto_v1_3.OFPPC_PORT_DOWN
+    return frozenset(
+        port.name.decode() for port in list(datapath.ports.values()) if port.state & down or port.config & off
+    )

@@ -51,11 +51,13 @@ def audit(standing: Iterable[Flow], held: Iterable[Flow], recall: Callable[[Flow
     """
     ours = [(flow, Cookie.parse(flow.cookie)) for flow in held]
     findings = [_foreign(flow) for flow, cookie in ours if cookie is None]
-    present = {flow.key: (flow, cookie) for flow, cookie in ours if cookie is not None}
+    # Lookouts are there for a moment and go by themselves.
+    lasting = ((flow, cookie) for flow, cookie in ours if cookie is not None and cookie.kind is not Kind.LOOKOUT)
+    present = {flow.key: (flow, cookie) for flow, cookie in lasting}
     wanted = {flow.key: flow for flow in standing}
     findings += _missing(wanted.values(), present.keys())
     for key, (flow, cookie) in present.items():
-        if cookie.kind.cached or cookie.kind is Kind.TOMBSTONE:
+        if cookie.kind.recalled:
             findings += _outdated(flow, cookie, recall(flow))
         elif key not in wanted:
             findings.append(_surplus(flow, Difference.SURPLUS, "nothing here needs it"))

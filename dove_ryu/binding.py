@@ -1,7 +1,7 @@
-"""What hosts and packets tell becomes documents in the store: locations, tunnels, learned addresses (F24, X15).
+"""What hosts and packets tell becomes documents in the store: locations, seats, tunnels, learned addresses (F24, X15).
 
-Each connected dSwitch's OVSDB is followed.  An interface with an iface-id of ``NETWORK/NAME`` places that endpoint
-at its port; when it no longer says so, the location ends.  The host's encapsulation settings are the dSwitch's.
+Each connected dSwitch's OVSDB is followed.  An interface's iface-id places an endpoint, or an instance of an appliance, at
+its port; when it no longer says so, the location ends.  The host's encapsulation settings are the dSwitch's.
 Writing waits for the store, so this has a thread of its own, with a queue.
 """
 
@@ -12,12 +12,13 @@ import queue
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import islice
 
 from dove_ryu.config import Settings
-from dove_ryu.dps import Dps
 from dove_ryu.model.documents import change_of, document_of, key_of
-from dove_ryu.model.entities import DSwitch, Encapsulation, Entity, Learned, Location, Place, dpid_text
+from dove_ryu.model.entities import DSwitch, Encapsulation, Entity, Learned, Location, Place, Seat
 from dove_ryu.service import Service
+from dove_ryu.sightings import Spot, Spots, at, attached, beside, named, observed, spots, without
 from dove_ryu.southbound.ovsdb import HostConnection, HostView
 from dove_ryu.store import Conflict, StoreError
 
@@ -29,9 +30,6 @@ ATTEMPTS = 20
 NOWHERE = "none"
 """A registered dSwitch's ``ovsdb`` where it has none that the DPS may reach."""
 
-Places = dict[tuple[str, str], Location]
-"""Locations by network and endpoint."""
-
 
 class Binder:
     """Follows the hosts and records what they and the endpoints' packets tell."""
@@ -40,7 +38,7 @@ class Binder:
         self._service = service
         self._settings = settings
         self._hosts: dict[int, HostConnection] = {}
-        self._said: dict[int, Places] = {}
+        self._said: dict[int, Spots] = {}
         self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="dps-binder", daemon=True)
 
@@ -106,26 +104,26 @@ class Binder:
         host.start()
 
     def _see(self, view: HostView) -> None:
-        """Record a host's view: its encapsulation, and the endpoints at its ports.
+        """Record a host's view: its encapsulation, and what is at its ports.
 
         Two hosts may have the same endpoint for a while, as in a live migration.  The latest word holds: what a host
-        has said before is no news.  When it is taken back, what another host still says holds again.
+        has said before, and be it to the DPS before this one, is no news.  When it is taken back, what another host
+        still says holds again.
         """
         known = self._service.ask(lambda dps: dps.world.dswitches.get(view.dpid)) or DSwitch(view.dpid)
         types = tuple(map(Encapsulation, view.encap_types))
         self._record(replace(known, encap_ips=view.encap_ips, encap_types=types))
-        earlier, here = self._said.get(view.dpid, {}), _places(view)
+        recorded, here = self._service.ask(lambda dps: observed(dps, view.dpid)), spots(view)
+        earlier = self._said.get(view.dpid, recorded)
         self._said[view.dpid] = here
-        for name, place in (self._service.ask(lambda dps: _observed(dps, view.dpid)) | earlier).items():
-            if name not in here:
-                self._leave(place, view.dpid)
-        for name, place in here.items():
-            if earlier.get(name) != place or self._service.store.get(key_of(place)) is None:
-                self._record(place)
-        for interface in view.interfaces:
-            if interface.attached_mac is not None:
-                network, _, endpoint = interface.iface_id.partition("/")
-                self._record(Learned(network, endpoint, (interface.attached_mac,)))
+        for key, spot in (recorded | earlier).items():
+            if key not in here:
+                self._leave(spot, view.dpid)
+        for key, spot in here.items():
+            if earlier.get(key) != spot or self._service.store.get(key) is None:
+                self._record(spot)
+        for learned in attached(view):
+            self._record(learned)
 
     def _learn(self, learned: Learned, go_on: Callable[[], object]) -> None:
         """Record what a packet taught.  Where that fails the packet goes on all the same."""
@@ -143,7 +141,7 @@ class Binder:
         for _ in range(ATTEMPTS):
             item = self._service.store.get(key)
             present = None if item is None else _entity(key, item.document)
-            wanted = _beside(present, entity)
+            wanted = beside(present, entity)
             version = 0 if item is None else item.version
             if wanted == present:
                 return version
@@ -151,8 +149,8 @@ class Binder:
                 revision = self._service.store.commit({key: document_of(wanted)}, expect={key: version})
             except Conflict:
                 continue
-            if isinstance(wanted, Location):
-                LOG.info("endpoint %s/%s is at %s", wanted.network, wanted.endpoint, _at(wanted))
+            if isinstance(wanted, Spot):
+                LOG.info("%s is %s", named(wanted), at(wanted))
             return revision
         LOG.error("%s is written by others all the time; what a host told of it is lost", key)
         return 0
@@ -164,29 +162,34 @@ class Binder:
             after = replace(place, dpid=there.dpid, port=there.port, migrating_to=None, tracking=place.tracking + 1)
             self._exchange(place, after)
 
-    def _leave(self, place: Location, dpid: int) -> None:
+    def _leave(self, spot: Spot, dpid: int) -> None:
+        """A host no longer has what it had at a dSwitch."""
+        item = self._service.store.get(key_of(spot))
+        present = None if item is None else _entity(key_of(spot), item.document)
+        if isinstance(spot, Location) and isinstance(present, Location):
+            self._unplug(present, spot, dpid)
+        elif isinstance(spot, Seat) and isinstance(present, Seat):
+            self._end(present, without(present, spot))
+
+    def _unplug(self, present: Location, place: Location, dpid: int) -> None:
         """An endpoint's port at a dSwitch is gone: the end of its location, of a live migration, or of its origin."""
-        item = self._service.store.get(key_of(place))
-        present = None if item is None else _entity(key_of(place), item.document)
-        if not isinstance(present, Location) or present.port_at(dpid) != place.port_at(dpid):
+        if present.port_at(dpid) != place.port_at(dpid):
             return
         if present.migrating_to is None:
-            if self._exchange(present, None):
-                self._find_elsewhere(place)
+            self._end(present, None)
         elif present.dpid == dpid and present.migrating_to.port:
             self._switch_over(present)
         elif present.dpid != dpid:
             self._exchange(present, replace(present, migrating_to=Place(dpid, "")))
 
-    def _find_elsewhere(self, place: Location) -> None:
-        """Another host may still have an endpoint that one no longer has."""
-        for said in self._said.values():
-            elsewhere = said.get((place.network, place.endpoint))
-            if elsewhere is not None:
-                self._record(elsewhere)
-                return
+    def _end(self, present: Spot, after: Spot | None) -> None:
+        """Something is no longer where it was; where it is nowhere now, another host may still have it."""
+        if self._exchange(present, after) and after is None:
+            elsewhere = (said[key_of(present)] for said in self._said.values() if key_of(present) in said)
+            for spot in islice(elsewhere, 1):
+                self._record(spot)
 
-    def _exchange(self, before: Location, after: Location | None) -> bool:
+    def _exchange(self, before: Spot, after: Spot | None) -> bool:
         """Put *after* in the place of *before*, unless that has changed by now; whether it was done."""
         key = key_of(before)
         item = self._service.store.get(key)
@@ -198,8 +201,7 @@ class Binder:
             self._service.store.commit(puts, deletes, expect={key: item.version})
         except Conflict:
             return False
-        now = "nowhere" if after is None else f"at {_at(after)}"
-        LOG.info("endpoint %s/%s was at %s and is %s", before.network, before.endpoint, _at(before), now)
+        LOG.info("%s was %s and is %s", named(before), at(before), at(after))
         return True
 
 
@@ -207,46 +209,6 @@ def _target(peer: str, port: int) -> str:
     return f"tcp:[{peer}]:{port}" if ":" in peer else f"tcp:{peer}:{port}"
 
 
-def _places(view: HostView) -> Places:
-    """What a host says of where endpoints are."""
-    places: Places = {}
-    for interface in view.interfaces:
-        network, _, endpoint = interface.iface_id.partition("/")
-        places[network, endpoint] = Location(network, endpoint, view.dpid, interface.name, observed=True)
-    return places
-
-
-def _observed(dps: Dps, dpid: int) -> Places:
-    """The locations at a dSwitch that its host has said."""
-    located = (tables.locations[name] for tables in dps.world.hosted(dpid) for name in sorted(tables.hosted[dpid]))
-    return {(place.network, place.endpoint): place for place in located if place.observed}
-
-
-def _beside(present: Entity | None, wanted: Entity) -> Entity:
-    """*wanted* as it is to be recorded where *present* is."""
-    match present, wanted:
-        case Location(), Location():
-            return _moved(present, wanted)
-        case Learned(), Learned():
-            macs, ips = (dict.fromkeys(both) for both in (present.macs + wanted.macs, present.ips + wanted.ips))
-            return replace(wanted, macs=tuple(macs), ips=tuple(ips))
-    return wanted
-
-
-def _moved(present: Location, wanted: Location) -> Location:
-    """*wanted* as it is after *present*: moved, as it was, or the target of a live migration."""
-    target = present.migrating_to
-    if (present.dpid, present.port) == (wanted.dpid, wanted.port):
-        return replace(wanted, tracking=present.tracking, migrating_to=target)
-    if target is not None and target.dpid == wanted.dpid:
-        return replace(present, migrating_to=Place(wanted.dpid, wanted.port))
-    return replace(wanted, tracking=present.tracking + 1)
-
-
 def _entity(key: str, document: dict[str, object]) -> Entity | None:
     change = change_of(key, document)
     return None if change is None else change.entity
-
-
-def _at(place: Location) -> str:
-    return f"port {place.port} of dSwitch {dpid_text(place.dpid)}"

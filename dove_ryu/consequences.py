@@ -9,6 +9,7 @@ the exception that the report makes: the dSwitch that it left keeps tombstones, 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from dove_ryu.features import Feature
@@ -17,19 +18,21 @@ from dove_ryu.model.entities import (
     DSwitch,
     Endpoint,
     Entity,
-    Instance,
+    Health,
     Learned,
     Location,
     Policy,
     PolicyAction,
     PolicyDomain,
+    Seat,
     Segment,
     VirtualNetwork,
 )
+from dove_ryu.model.provider import PROVIDED
 from dove_ryu.model.world import Change, Fact, NetworkTables, World
 from dove_ryu.openflow.fields import CACHED_COOKIE, CACHED_MASK, VNI
 from dove_ryu.openflow.flow import Flow, FlowChange, FlowDelete, match
-from dove_ryu.standing import WHOLE_DSWITCH, Parts, Scope, StandingFlows
+from dove_ryu.standing import WHOLE_DSWITCH, Parts, Scope, StandingFlows, appliance_scope
 
 Effects = dict[int, list[FlowChange]]
 """What to send, by datapath id."""
@@ -79,8 +82,11 @@ class Consequences:
         if isinstance(entity, DSwitch):
             self._touch_dswitch(entity.dpid)
         elif isinstance(entity, Appliance):
-            self._touch_appliance(fact, entity.name)
-        else:
+            self._touch_appliance(entity.name)
+            self._vacate(entity.name, fact)
+        elif isinstance(entity, Seat):  # what is cached leads to segments, wherever these lead
+            self._vacate(entity.appliance, fact)
+        elif not isinstance(entity, Health):  # of which only standing flows are made
             assert tables is not None, "what is in a network has tables"
             self._touch_network(fact, tables, hosts)
 
@@ -108,16 +114,19 @@ class Consequences:
             if rival is not tables:
                 self.forget_fact(rival.hosts(), tables, fact)
 
-    def _touch_appliance(self, fact: Fact, name: str) -> None:
-        """What policies say that lead through an appliance may be another thing now, and other dSwitches can hold it."""
-        places = {instance.dpid for side in (fact.before, fact.after) for instance in _instances(side)}
+    def _touch_appliance(self, name: str) -> None:
+        """What policies say that lead through an appliance may be another thing now."""
         for tables in self._world.tables.values():
-            hosts = tables.hosts()
-            if tables.network is not None and any(segment.appliance == name for segment in tables.segments.values()):
-                self.forget(places - hosts, _whole_network(tables.network))
             for action in tables.actions.values():
                 if action.appliance == name:
-                    self.forget_fact(hosts, tables, Fact(action, action))
+                    self.forget_fact(tables.hosts(), tables, Fact(action, action))
+
+    def _vacate(self, name: str, fact: Fact) -> None:
+        """An appliance's instances may have left dSwitches, where nobody needs to know of its networks any more."""
+        places = _places(self._world, fact.before) | _places(self._world, fact.after)
+        for tables in self._world.chained():
+            if tables.network is not None and any(segment.appliance == name for segment in tables.segments.values()):
+                self.forget(places - tables.hosts(), _whole_network(tables.network))
 
     def _touch_dswitch(self, dpid: int) -> None:
         """Every entry that leads to a dSwitch is stale when the way to it changes, and all of its own are."""
@@ -182,9 +191,9 @@ Part = tuple[int, Scope, Collection[str]]
 def _built_on(world: World, change: Change, before: Entity | None) -> Iterator[Part]:
     if change.kind is DSwitch:
         yield from _on_dswitch(world, int(change.name, 16))
-    elif change.kind is Appliance:
-        for instance in (*_instances(before), *_instances(change.entity)):
-            yield instance.dpid, WHOLE_DSWITCH, ()
+    elif change.kind in (Appliance, Seat):
+        for dpid in _places(world, before) | _places(world, change.entity):
+            yield dpid, WHOLE_DSWITCH, ()
     elif change.kind is VirtualNetwork:
         own = world.tables.get(change.network)
         for tables in (*_claimants(world, before, change.entity), *([] if own is None else [own])):
@@ -226,24 +235,43 @@ class Chained:
         self._world = world
         self._places: dict[str, set[int]] = {}
         self._uses: dict[str, set[str]] = {}
+        self._moves: Counter[str] = Counter()
         for change in changes:
+            self._moves[change.network] += change.kind is Location
             if isinstance(change.entity, Segment):
                 self._uses.setdefault(change.network, set()).add(change.entity.appliance)
-            elif isinstance(change.entity, Appliance):
-                self._places.setdefault(change.name, set()).update(each.dpid for each in change.entity.instances)
+            elif isinstance(change.entity, Appliance | Seat):
+                name = _appliance_of(change)
+                self._places.setdefault(name, set()).update(_places(world, change.entity))
 
     def built_on(self, change: Change) -> Iterator[Part]:
         """What a change can make others: all of a network's chains, at every dSwitch that can hold them."""
         networks: Iterable[str] = ()
         if change.kind in (VirtualNetwork, PolicyDomain, PolicyAction, Policy, Segment):
             networks = (change.network,)
-        elif change.kind in (Appliance, DSwitch):
+        elif change.kind is DSwitch or change.kind in PROVIDED:
             networks = {*self._uses, *(tables.name for tables in self._world.chained())}
         for network in networks:
             used = self._used(network)
-            if used and (change.kind is not Appliance or change.name in used):
-                for dpid in self._holders(network, used):
+            if not used or (change.kind in PROVIDED and _appliance_of(change) not in used):
+                continue
+            for dpid in self._holders(network, used):
+                if change.kind is Health:  # segments lead to an appliance however it is
+                    yield dpid, appliance_scope(_appliance_of(change)), ()
+                else:  # where an appliance is packets go on to all others
                     yield dpid, network, ()
+                    yield from ((dpid, appliance_scope(name), ()) for name in used)
+        if change.kind is Location:
+            yield from self._hosting(change)
+
+    def _hosting(self, change: Change) -> Iterator[Part]:
+        """A dSwitch that comes to host a network, or no longer does, sends its packets to the network's appliances."""
+        tables = self._world.tables.get(change.network)
+        for place in (self._world.present(change), change.entity):
+            for dpid in place.dpids if isinstance(place, Location) else ():
+                hosted = () if tables is None else tables.hosted.get(dpid, ())
+                if len(hosted) <= self._moves[change.network]:  # otherwise others are there, before and after
+                    yield from ((dpid, appliance_scope(name), ()) for name in self._used(change.network))
 
     def _used(self, network: str) -> set[str]:
         """The appliances that a network's segments lead to, or will."""
@@ -253,15 +281,23 @@ class Chained:
 
     def _holders(self, network: str, used: Iterable[str]) -> set[int]:
         tables = self._world.tables.get(network)
-        holders = set() if tables is None else tables.hosts()
-        for name in used:
-            holders |= {instance.dpid for instance in _instances(self._world.appliances.get(name))}
-            holders |= self._places.get(name, set())
-        return holders
+        holders = self._world.provider.dpids(used) | (set() if tables is None else tables.hosts())
+        return holders.union(*(self._places.get(name, ()) for name in used))
 
 
-def _instances(appliance: Entity | None) -> tuple[Instance, ...]:
-    return appliance.instances if isinstance(appliance, Appliance) else ()
+def _appliance_of(change: Change) -> str:
+    """The name of the appliance that a change of something of the provider's is about."""
+    return change.name.partition("/")[0]
+
+
+def _places(world: World, side: Entity | None) -> set[int]:
+    """The dSwitches where instances are by what an appliance's entry says, or a seat."""
+    match side:
+        case Seat():
+            return {side.dpid} if side.former is None else {side.dpid, side.former.dpid}
+        case Appliance():
+            return {seat.dpid for seat in world.provider.seats_of(side)}
+    return set()
 
 
 def _claimants(world: World, *sides: Entity | None) -> Iterator[NetworkTables]:

@@ -24,10 +24,12 @@ from dove_ryu.model.entities import (
     Appliance,
     DSwitch,
     Endpoint,
+    Health,
     Location,
     Policy,
     PolicyAction,
     PolicyDomain,
+    Seat,
     Service,
     Verdict,
     VirtualNetwork,
@@ -219,6 +221,8 @@ class LaneTables:
                         self._drop(side.vni)
             case Appliance():
                 self._forget_rules()
+            case Seat() | Health():
+                pass  # whom a segment leads to is no answer of the lane's
             case entity:
                 self._hear_within(entity.network, fact)
 

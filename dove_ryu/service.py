@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from types import ModuleType
 from typing import TypeVar
 
@@ -19,12 +20,16 @@ import dove_ryu
 from dove_ryu.audit import Finding
 from dove_ryu.control import Control
 from dove_ryu.dps import Dps
+from dove_ryu.expeditions import Counts
+from dove_ryu.figures import Connection, LaneFigures, ProbeFigures
+from dove_ryu.lookouts import MarkedPacket
 from dove_ryu.model.documents import ROOT, BadDocument, Pool, change_of
 from dove_ryu.model.entities import DSwitch, dpid_text
+from dove_ryu.model.provider import PROVIDED
 from dove_ryu.model.world import Change
 from dove_ryu.southbound import lane_form
 from dove_ryu.store import Commit, Compacted, Store, StoreError
-from dove_ryu.switchboard import Connection, LaneFigures, Switchboard
+from dove_ryu.switchboard import Switchboard
 
 LOG = logging.getLogger(__name__)
 
@@ -50,6 +55,7 @@ class Service:
         self._control = Control()
         self.switches = Switchboard(self._dps, lane or lane_form.load())
         self.switches.later = self.switches.vigil.later = self._control.later
+        self.switches.prober.later = self.switches.expeditions.later = self._control.later
         self._arrived = threading.Condition()
         self._watching = threading.Thread(target=self._watch, name="dps-watch", daemon=True)
         self._stopping = threading.Event()
@@ -62,6 +68,7 @@ class Service:
         with collector_spared(), self.store.scan(ROOT) as scan:
             self._dps.apply(_changes(((item.key, item.document) for item in scan.items), Pool()))
         self.revision = self.switches.revision = scan.revision
+        self.switches.follow_provider()
         self._commits = self.store.watch(scan.revision)
         self._control.start()
         self._watching.start()
@@ -101,6 +108,13 @@ class Service:
         """
         return self._control.ask(self.switches.lane_figures, timeout)
 
+    def probes(self, timeout: float = 5.0) -> ProbeFigures:
+        """How it stands with the probes of appliances' instances (X10).
+
+        :raises TimeoutError: where the DPS's thread does not come to it within *timeout* seconds.
+        """
+        return self._control.ask(self.switches.probe_figures, timeout)
+
     def audit(self, dpid: int, repair: bool = False, timeout: float = 10.0) -> list[Finding] | None:
         """What differs between a dSwitch's flows and what they should be; None where it is not live.
 
@@ -113,6 +127,22 @@ class Service:
         except queue.Empty:
             raise TimeoutError(f"dSwitch {dpid_text(dpid)} did not tell its flows within {timeout:g} s") from None
 
+    def expedition(self, timeout: float = 5.0) -> int:
+        """The number of the next marked packet (X2)."""
+        return self._control.ask(self.switches.expeditions.next_number, timeout)
+
+    def send_marked(self, number: int, marked: MarkedPacket, timeout: float = 10.0) -> Counts:
+        """Send a marked packet, and say how many packets each of its lookouts has seen.
+
+        :raises TimeoutError: where the DPS's thread does not come to it within *timeout* seconds.
+        """
+        answered: queue.SimpleQueue[Counts] = queue.SimpleQueue()
+        self.post(self.switches.expeditions.begin, number, marked, answered.put)
+        try:
+            return answered.get(timeout=timeout)
+        except queue.Empty:
+            raise TimeoutError(f"a marked packet was not sent within {timeout:g} s") from None
+
     def reached(self, revision: int, timeout: float = 5.0) -> bool:
         """Wait until the world holds the store's *revision*; whether it did so within *timeout* seconds."""
         with self._arrived:
@@ -121,7 +151,7 @@ class Service:
     def _watch(self) -> None:
         try:
             for commit in self._commits:
-                self.post(self._apply, commit)
+                self._control.post_urgent(partial(self._apply, commit))
         except (Compacted, StoreError) as error:
             if not self._stopping.is_set():
                 self.ready = False
@@ -133,6 +163,8 @@ class Service:
         for change in changes:
             if isinstance(change.entity, DSwitch):
                 self.switches.hear_registration(change.entity.dpid)
+        if any(change.kind in PROVIDED for change in changes):
+            self.switches.follow_provider()
         with self._arrived:
             self.revision = commit.revision
             self._arrived.notify_all()

@@ -10,7 +10,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from types import ModuleType
@@ -19,18 +19,26 @@ from typing import Protocol
 from dove_ryu.audits import Audits
 from dove_ryu.consequences import Effects
 from dove_ryu.dps import Dps, Observation, Refused, asked_for
+from dove_ryu.expeditions import Expeditions
 from dove_ryu.fairness import Admission
 from dove_ryu.features import Answer
+from dove_ryu.figures import Connection, LaneFigures, ProbeFigures
+from dove_ryu.health import Judge
 from dove_ryu.lane_tables import LaneTables
-from dove_ryu.model.entities import Learned, Location, dpid_text
+from dove_ryu.model.entities import Health, Learned, Location, dpid_text
 from dove_ryu.openflow.fields import APPLICATION, APPLICATION_MASK
 from dove_ryu.openflow.flow import Flow, FlowChange, FlowDelete, PacketIn
+from dove_ryu.openflow.pipeline import CHAIN_RETURN
+from dove_ryu.probes import Prober
 from dove_ryu.southbound import codec, lane
 from dove_ryu.southbound.link import Link
 from dove_ryu.vigil import Later, Vigil
 
 LOG = logging.getLogger(__name__)
 
+
+PAUSE = 1.0
+"""Seconds after which it is tried again to record what the store has refused."""
 
 BREATH = 0.001
 """Seconds in which others have their turn while the lane's tables are filled."""
@@ -49,49 +57,19 @@ class Listener(Protocol):
         """An endpoint's packet taught its addresses; once the world has them, *go_on* is to happen on this thread."""
 
 
-@dataclass(frozen=True, slots=True)
-class Connection:
-    """How it stands with a dSwitch's OpenFlow connection, the last one where there is none now (F28).
-
-    :ivar since: when it came to the state that it is in; None where it has never been seen.
-    :ivar confirmed: the store's revision that the dSwitch is known to follow; None where it was never live.
-    :ivar lag: by how many revisions that is behind the world.
-    :ivar requests: policy requests of it that have been answered.
-    :ivar outstanding: messages over the present connection that wait for the DPS; most are policy requests.
-    :ivar flow_changes: sent to it for changes of the world.
-    """
-
-    since: datetime | None = None
-    confirmed: int | None = None
-    lag: int | None = None
-    requests: int = 0
-    outstanding: int = 0
-    flow_changes: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class LaneFigures:
-    """How it stands with the fast lane (F54).
-
-    :ivar form: ``compiled`` or ``python``.
-    :ivar answered: policy requests that it has answered.
-    :ivar left: packets that it has left to the plain way: requests that it did not know, and all that are none.
-    """
-
-    form: str = "python"
-    answered: int = 0
-    left: int = 0
-
-
 class Switchboard:
     """The links by datapath id.  It lives on the DPS's thread.
 
     :param form: of the fast lane (:mod:`dove_ryu.southbound.lane`).
     :ivar admission: who may ask the DPS now.
     :ivar audits: those under way.
+    :ivar expeditions: marked packets under way.
     :ivar lanes: what the fast lane knows.
+    :ivar judge: says which instances of appliances work.
     :ivar listener: is told what is to be recorded.
+    :ivar record: is told what is found of appliances' instances.
     :ivar later: how to be remembered to go on.
+    :ivar prober: asks them for a sign that they do.
     :ivar sent: flow changes that followed a change of the world, by datapath id.
     :ivar requests: policy requests answered, by datapath id.
     :ivar revision: of the store, that the world is at.
@@ -100,6 +78,7 @@ class Switchboard:
 
     def __init__(self, dps: Dps, form: ModuleType = lane) -> None:
         self.listener: Listener | None = None
+        self.record: Callable[[Health], object] | None = None
         self.later: Later | None = None
         self._dps = dps
         self.admission = Admission(dps)
@@ -110,8 +89,11 @@ class Switchboard:
         self._by_lane = 0
         self.revision = 0
         self.audits = Audits(dps.audit)
+        self.expeditions = Expeditions(self.link)
         self.vigil = Vigil(dps.relied_on, self._doubt)
         self._links: dict[int, Link] = {}
+        self.judge = Judge(dps.world, self._tell, lambda: datetime.now(UTC).isoformat(timespec="milliseconds"))
+        self.prober = Prober(dps.world, self.judge, self._links.get, codec.packet_out, time.monotonic)
         self._since: dict[int, datetime] = {}
         self._confirmed: dict[int, int] = {}
         self._filling = False
@@ -129,6 +111,20 @@ class Switchboard:
                 link.send(changes, revision)
                 self.sent[dpid] += len(changes)
                 self.vigil.watch(link)
+
+    def follow_provider(self) -> None:
+        """What the provider has may be another thing now: appliances, where their instances are, what is known of them."""
+        self.judge.follow()
+        self.prober.follow()
+
+    def find_again(self, health: Health) -> None:
+        """What was found of an instance could not be recorded: find it anew in a moment."""
+        if self.later is not None:
+            self.later(PAUSE, partial(self.judge.unrecorded, health))
+
+    def _tell(self, health: Health) -> None:
+        if self.record is not None:
+            self.record(health)
 
     def _doubt(self, dpid: int) -> None:
         """A dSwitch is to tell others of endpoints that have left it; it may be dead, so they hear it from here (F22)."""
@@ -149,6 +145,10 @@ class Switchboard:
         self._count()
         form = "compiled" if self.lanes.compiled else "python"
         return LaneFigures(form, self._by_lane, self.requests.total() - self._by_lane)
+
+    def probe_figures(self) -> ProbeFigures:
+        """What has been found of appliances' instances until now."""
+        return ProbeFigures(self.prober.sent, self.prober.unanswered, self.judge.changes)
 
     def _close(self, link: Link) -> None:
         """A dSwitch's requests are no longer answered over this link."""
@@ -195,16 +195,22 @@ class Switchboard:
             self._since[dpid] = datetime.now(UTC)
         self._dps.observations[dpid] = replace(known, **seen)
 
-    def greet(self, link: Link, ports: dict[str, int]) -> None:
-        """A dSwitch's handshake is over."""
+    def greet(self, link: Link, ports: dict[str, int], dark: frozenset[str] = frozenset()) -> None:
+        """A dSwitch's handshake is over.
+
+        :param ports: numbers by name.
+        :param dark: the names of those that have no link.
+        """
         if link.dpid in self._links:
             LOG.warning("dSwitch %s connects anew from %s", dpid_text(link.dpid), link.peer)
             self._end_of(link.dpid)
             self._close(self._links[link.dpid])
             self.carry_out(self._dps.lose(link.dpid))  # it may have lost its flows with its connection
+            self.judge.lose(link.dpid)
         self.audits.end(link.dpid)
         self._links[link.dpid] = link
         self._dps.world.ports[link.dpid] = ports
+        self.judge.see_ports(link.dpid, dark)
         link.greet()
         self.observe(link.dpid, openflow=link.session.state.value, peer=link.peer)
         if self.listener is not None:
@@ -221,7 +227,9 @@ class Switchboard:
         requests = []
         for message in messages:
             kind = codec.kind(message)
-            if kind == codec.PACKET_IN:
+            if codec.came_up_from(message, CHAIN_RETURN.number):
+                self._hear_sign(link, message)
+            elif kind == codec.PACKET_IN:
                 requests.append(message)
             elif self._links.get(link.dpid) is link:
                 self._hear_about_flows(link, kind, message)
@@ -229,12 +237,14 @@ class Switchboard:
             self._answer(link, requests)
         link.answered += len(messages)
 
-    def hear_ports(self, link: Link, ports: dict[str, int]) -> None:
-        """A dSwitch's ports are now *ports*, numbers by name."""
+    def hear_ports(self, link: Link, ports: dict[str, int], dark: frozenset[str] = frozenset()) -> None:
+        """A dSwitch's ports are now *ports*, numbers by name; those of *dark* have no link."""
         if self._links.get(link.dpid) is link:
             effects = self._dps.show_ports(link.dpid, ports)
             self.lanes.forget_ways(link.dpid)
             self.carry_out(effects)
+            self.judge.see_ports(link.dpid, dark)
+            self.prober.follow()
 
     def lose(self, link: Link) -> None:
         """A dSwitch's connection is gone."""
@@ -247,6 +257,8 @@ class Switchboard:
         if present:
             del self._links[link.dpid]
             self.carry_out(self._dps.lose(link.dpid))
+            self.judge.lose(link.dpid)
+            self.prober.follow()
             self.observe(link.dpid, openflow="stale", peer="")
             LOG.warning("dSwitch %s is no longer connected", dpid_text(link.dpid))
 
@@ -261,6 +273,13 @@ class Switchboard:
             self._synchronise(link, link.hear_meters(message))
         elif not self.audits.hear(link, message):
             self._hear_flows(link, message)
+
+    def _hear_sign(self, link: Link, message: bytes) -> None:
+        """Something that an appliance gave back came up: an answer to a probe."""
+        try:
+            self.prober.hear(link.dpid, codec.read_packet_in(message))
+        except codec.UnknownOnWire as error:
+            LOG.warning("dSwitch %s: %s", dpid_text(link.dpid), error)
 
     def _hear_flows(self, link: Link, message: bytes) -> None:
         try:
@@ -277,15 +296,19 @@ class Switchboard:
             self.observe(link.dpid, openflow=link.session.state.value)
 
     def _hear_barrier(self, link: Link, xid: int) -> None:
+        self.prober.hear_barrier(link.dpid, xid)
         if link.hear_barrier(xid):
             link.open(self.lanes.open(link.dpid))
             self.observe(link.dpid, openflow=link.session.state.value)
             LOG.info("dSwitch %s is live", dpid_text(link.dpid))
             self.vigil.watch(link)  # it may hold tombstones from before
+            self.prober.follow()
 
     def _hear_end(self, link: Link, message: bytes) -> None:
         try:
-            link.send(self._dps.hear_end(link.dpid, codec.read_flow_end(message)))
+            end = codec.read_flow_end(message)
+            if not self.expeditions.hear(end):
+                link.send(self._dps.hear_end(link.dpid, end))
         except codec.UnknownOnWire as error:
             LOG.warning("dSwitch %s: %s", dpid_text(link.dpid), error)
 

@@ -2,9 +2,9 @@
 
     make demo
 
-starts the DPS and the figure's servers (`figure4`), has `dove apply` give the DPS the blueprint, sends packets between
-all endpoints (`matrix`), and shows what it measured beside what the blueprint says (`demo_page`). Started from a
-terminal, it then stays up to be explored until Ctrl-C. The exit status is 0 if all was as it should be, 1 if not.
+starts the DPS, the figure's servers and their appliances (`figure4`), has `dove apply` give the DPS the blueprint, sends
+packets between all endpoints (`matrix`), and shows what it measured beside what the blueprint says (`demo_page`). Started
+from a terminal, it then stays up to be explored until Ctrl-C. The exit status is 0 if all was as it should be, 1 if not.
 """
 
 from __future__ import annotations
@@ -21,10 +21,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import figure4
 import matrix
-from demo_page import Page, show_flows, show_matrices, show_round_trips
+from appliance import MARK
+from demo_page import Page, show_flows, show_matrices, show_passages, show_round_trips, show_segments
 from dps_node import RYU_MANAGER
 from emulation import TUNNELLED, TUNNELLED_ARP, TUNNELLED_ND, Capture, Emulation, Hypervisor, ended_by_signals
-from figure4 import BLUEPRINT, Figure4
+from figure4 import BLUEPRINT, PROVIDED, Figure4
 from hypervisor import DOVE_DSWITCH
 
 from dove_ryu.openflow.fields import Cookie
@@ -36,12 +37,18 @@ TIMED = (("ext", "lb"), ("lb", "ws1"), ("lb", "ws2"), ("ws1", "db1"), ("ws3", "d
 
 def demonstrate(net: Emulation, page: Page) -> tuple[Figure4, list[str]]:
     """Build the figure, measure, and show what was measured: the figure, still up, and what was not as it should be."""
-    page.say("Figure 4 of the DOVE report: clients, a load balancer, web servers and databases on four servers", "bold")
+    page.say(
+        "Figure 4 of the DOVE report: clients, a load balancer, web servers and databases on four servers,", "bold"
+    )
+    page.say("with a firewall, an SSL accelerator and a compression engine between them", "bold")
     page.say()
     with page.step("Starting the DPS with SQLite, and four servers with Open vSwitch of their own"):
         figure = figure4.build(net)
     with contextlib.ExitStack() as stack:
         underlay = [stack.enter_context(each) for each in _captures(figure)]
+        with page.step(f"dove apply -f {os.path.relpath(PROVIDED)}") as came_out:
+            figure.dps.run("dove", "apply", "-f", str(PROVIDED))
+            came_out(", ".join(figure.appliances))
         with page.step(f"dove apply -f {os.path.relpath(BLUEPRINT)}") as came_out:
             came_out(figure.dps.run("dove", "apply", "-f", str(BLUEPRINT)).partition("\n")[0])
         with page.step(f"{len(figure.endpoints)} endpoints found by their iface-id, and let in by their dSwitches"):
@@ -49,38 +56,54 @@ def demonstrate(net: Emulation, page: Page) -> tuple[Figure4, list[str]]:
         with page.step(f"{len(TIMED) * 2} times {matrix.ROUND_TRIPS} pings, before anything else is sent"):
             trips = matrix.round_trips(figure, TIMED)
         with page.step(f"{len(matrix.ways(figure))} datagrams, one from each to each"):
-            delivered = matrix.delivered(figure)
+            arrived = matrix.delivered(figure)
         with page.step(f"{len(matrix.ways(figure))} pings, one from each to each"):
             pinged = matrix.pinged(figure)
         for capture in underlay:
             capture.stop()
-    return figure, _report(page, figure, trips, delivered, pinged, underlay)
+        counted = {name: appliance.passed() for name, appliance in figure.appliances.items()}
+    return figure, _report(page, figure, trips, arrived, pinged, counted, underlay)
 
 
 def _report(
     page: Page,
     figure: Figure4,
     trips: Sequence[matrix.RoundTrips],
-    delivered: matrix.Ways,
+    arrived: frozenset[matrix.Arrival],
     pinged: matrix.Ways,
+    counted: matrix.Counted,
     underlay: Sequence[Capture],
 ) -> list[str]:
     """Show it all; return what is not as it should be."""
     reachable = matrix.those(figure, figure.may_reach)
     answerable = matrix.those(figure, figure.may_ping)
+    delivered = frozenset(each.way for each in arrived)
+    marked = frozenset(each.way for each in arrived if each.dscp == MARK)
+    passed, planned = matrix.passages(figure, counted), matrix.planned_passages(figure)
+    accelerated = frozenset(way for way, stops in planned.items() if "SSL" in stops)
+
+    names = [each["name"] for each in figure.blueprint["endpoints"]]
     measured = {"datagrams delivered": (delivered, reachable), "pings answered": (pinged, answerable)}
-    show_matrices(page, [each["name"] for each in figure.blueprint["endpoints"]], measured, reachable)
-    show_round_trips(
-        page, trips, {name: server for server, (_, hosted) in figure4.DEPLOYMENT.items() for name in hosted}
+    show_matrices(page, names, measured, reachable)
+    show_passages(page, names, passed, planned)
+    page.say(
+        f"\nThe mark of SSL's stand-in, DSCP {MARK}, was on {len(marked)} of {len(delivered)} datagrams that arrived"
     )
+    show_segments(
+        page, matrix.segments(figure, counted), {name: each.server.name for name, each in figure.appliances.items()}
+    )
+    show_round_trips(page, trips, _place_of_endpoints(), planned)
     show_flows(page, *_flows(figure.servers))
     tunnelled, questions = (
         sum(capture.count(only) for capture in underlay) for only in (TUNNELLED, f"{TUNNELLED_ARP} or {TUNNELLED_ND}")
     )
     page.say(f"\nARP and ND frames inside the tunnels: {questions}, of {tunnelled} frames on the underlay")
+
     differences = [
-        *_differences("a datagram", "arrives", delivered, reachable),
-        *_differences("a ping", "is answered", pinged, answerable),
+        *_differences("a datagram", "arrives", "gets lost", delivered, reachable),
+        *_differences("a ping", "is answered", "gets lost", pinged, answerable),
+        *_differences("a datagram", "bears SSL's mark", "lacks SSL's mark", marked, accelerated & delivered),
+        *_detours(delivered, passed, planned),
         *(f"{trip.lost} of {matrix.ROUND_TRIPS} pings lost from {trip.way}" for trip in trips if trip.lost),
     ]
     if questions:
@@ -91,9 +114,21 @@ def _report(
     return differences
 
 
-def _differences(what: str, happens: str, found: matrix.Ways, expected: matrix.Ways) -> Iterator[str]:
+def _place_of_endpoints() -> dict[str, str]:
+    return {name: server for server, (_, hosted) in figure4.DEPLOYMENT.items() for name in hosted}
+
+
+def _differences(what: str, so: str, not_so: str, found: matrix.Ways, expected: matrix.Ways) -> Iterator[str]:
     for way in sorted(found ^ expected):
-        yield f"{what} from {way} {happens if way in found else 'gets lost'}"
+        yield f"{what} from {way} {so if way in found else not_so}"
+
+
+def _detours(delivered: matrix.Ways, passed: matrix.Passages, planned: matrix.Passages) -> Iterator[str]:
+    """What went another way than through its appliances; of packets that never arrived, `_differences` speaks."""
+    for way in sorted(delivered):
+        if passed.get(way) != planned.get(way):
+            by, due = (" and ".join(ways.get(way, ())) or "no appliance" for ways in (passed, planned))
+            yield f"packets from {way} pass {by} instead of {due}"
 
 
 def _captures(figure: Figure4) -> Iterator[Capture]:
@@ -143,6 +178,8 @@ def _hints(figure: Figure4, url: str) -> Iterator[str]:
     examples = {
         f"dove get endpoints -n {shop}": "",
         f"dove trace -n {shop} lb db1": "why the load balancer reaches no database",
+        "dove get appliances -o wide": "which VLAN is whose",
+        f"dove trace -n {shop} lb ws1 --live": "a ping is sent; where was it seen?",
         f"nsenter -n -t {lb.pid} ping {figure.ip('ws1')}": "in lb; and while it runs, from a third shell:",
         f"dove delete policy 'lb>app' -n {shop}": "it stops",
         f"dove apply -f {shlex.quote(str(BLUEPRINT))}": "it goes on",
@@ -158,6 +195,9 @@ def _hints(figure: Figure4, url: str) -> Iterator[str]:
         for endpoint in server.endpoints.values():
             addresses = " ".join(figure.ip(endpoint.endpoint, version) for version in matrix.VERSIONS)
             yield f"    {endpoint.endpoint:<6} {addresses:<29} nsenter -n -t {endpoint.pid} COMMAND"
+        for appliance in figure.appliances.values():
+            if appliance.server is server:
+                yield f"    {appliance.name:<36} nsenter -n -t {appliance.pid} nft list ruleset"
 
 
 def main() -> int:

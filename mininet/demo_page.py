@@ -10,14 +10,17 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 
-from matrix import RoundTrips, Way, Ways
+from matrix import VERSIONS, Passages, RoundTrips, Segment, Way, Ways
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 WIDTH = 100
+#: What stands in a matrix for a pair, and whether it is as it should be.
+Cell = Callable[[str, str], tuple[str, bool]]
 
 
 class Page:
@@ -72,34 +75,73 @@ def show_matrices(page: Page, names: Sequence[str], measured: Mapping[str, tuple
     is marked."""
     page.heading("Who reaches whom, from the row to the column: 46 is over IPv4 and IPv6, · not at all")
     parts = [*measured.items(), ("the blueprint says", (planned, planned))]
-    for together in [parts] if page.console.width >= WIDTH else [[part] for part in parts]:
-        _show_beside(page, names, dict(together))
+    _show_beside(page, names, {title: partial(_reached, found, expected) for title, (found, expected) in parts})
 
 
-def _show_beside(page: Page, names: Sequence[str], parts: Mapping[str, tuple[Ways, Ways]]) -> None:
+def show_passages(page: Page, names: Sequence[str], measured: Passages, planned: Passages) -> None:
+    """Which appliances lie between two endpoints, by their initials."""
+    initials = {stop[0]: stop for stops in planned.values() for stop in stops}
+    legend = ", ".join(f"{initial} is {name}" for initial, name in sorted(initials.items()))
+    page.heading(f"Through which appliances, in order: {legend}")
+    parts = {"appliances passed": measured, "the blueprint says": planned}
+    _show_beside(page, names, {title: partial(_passed, found, planned) for title, found in parts.items()})
+
+
+def _show_beside(page: Page, names: Sequence[str], parts: Mapping[str, Cell]) -> None:
+    """Matrices beside each other where the page is wide enough, else below each other."""
+    if page.console.width < WIDTH and len(parts) > 1:
+        for title, cell in parts.items():
+            _show_beside(page, names, {title: cell})
+        return
     page.say(" " * 6 + " │".join(title.center(4 * len(names)) for title in parts))
     page.say(" " * 6 + " │".join("".join(f"{name:>4}" for name in names) for _ in parts), "dim")
     for source in names:
         line = Text(f"{source:<6}")
-        for number, ways in enumerate(parts.values()):
+        for number, cell in enumerate(parts.values()):
             line.append(" │" if number else "")
             for name in names:
-                line.append_text(_cell(source, name, *ways))
+                line.append_text(Text("    ") if name == source else _text(*cell(source, name)))
         page.console.print(line, soft_wrap=True)
 
 
-def _cell(source: str, destination: str, found: Ways, expected: Ways) -> Text:
-    """One pair: the versions of IP over which it is so."""
-    if source == destination:
-        return Text("    ")
-    versions = [str(way.version) for way in sorted(found) if way[:2] == (source, destination)]
-    right = versions == [str(way.version) for way in sorted(expected) if way[:2] == (source, destination)]
-    text = ("".join(versions) or "·") + ("" if right else "!")
-    return Text(f"{text:>4}", style=("green" if versions else "dim") if right else "bold red")
+def _text(text: str, right: bool) -> Text:
+    style = ("green" if text else "dim") if right else "bold red"
+    return Text(f"{(text or '·') + ('' if right else '!'):>4}", style=style)
 
 
-def show_round_trips(page: Page, trips: Sequence[RoundTrips], place: Mapping[str, str]) -> None:
-    """`place` says which server hosts an endpoint."""
+def _reached(found: Ways, expected: Ways, source: str, destination: str) -> tuple[str, bool]:
+    """The versions of IP over which a pair is there."""
+    here, there = (
+        "".join(str(way.version) for way in sorted(ways) if way[:2] == (source, destination))
+        for ways in (found, expected)
+    )
+    return here, here == there
+
+
+def _passed(found: Passages, expected: Passages, source: str, destination: str) -> tuple[str, bool]:
+    """The initials of the appliances between a pair, over either version of IP."""
+    here, there = (
+        {"".join(stop[0] for stop in ways.get(Way(source, destination, version), ())) for version in VERSIONS}
+        for ways in (found, expected)
+    )
+    return "/".join(sorted(here)), here == there
+
+
+def show_segments(page: Page, segments: Iterable[Segment], place: Mapping[str, str]) -> None:
+    """`place` says which server an appliance is on."""
+    page.heading("What each appliance has let pass, and by which VLAN it knows whose packet it is")
+    page.table(
+        ("appliance", "on", "policy", "hop", "VLAN", "packets"),
+        (
+            (each.appliance, place[each.appliance], each.policy, str(each.hop), str(each.vlan), str(each.packets))
+            for each in segments
+        ),
+        words=3,
+    )
+
+
+def show_round_trips(page: Page, trips: Sequence[RoundTrips], place: Mapping[str, str], passages: Passages) -> None:
+    """`place` says which server hosts an endpoint, `passages` which appliances lie on the way."""
     page.heading("Round trips: the first packet brings policy requests with it, the others find the answers cached")
     page.table(
         ("from", "to", "", "by way of", "first packet", "cached (median)", "lost"),
@@ -108,7 +150,7 @@ def show_round_trips(page: Page, trips: Sequence[RoundTrips], place: Mapping[str
                 trip.way.source,
                 trip.way.destination,
                 f"IPv{trip.way.version}",
-                _by_way_of(trip.way, place),
+                _by_way_of(trip.way, place, passages.get(trip.way, ())),
                 _milliseconds(trip.first),
                 _milliseconds(trip.cached),
                 str(trip.lost),
@@ -119,9 +161,8 @@ def show_round_trips(page: Page, trips: Sequence[RoundTrips], place: Mapping[str
     )
 
 
-def _by_way_of(way: Way, place: Mapping[str, str]) -> str:
-    here, there = place[way.source], place[way.destination]
-    return f"{here} alone" if here == there else f"{here} → {there}"
+def _by_way_of(way: Way, place: Mapping[str, str], appliances: Sequence[str]) -> str:
+    return " → ".join((place[way.source], *appliances, place[way.destination]))
 
 
 def _milliseconds(time: float | None) -> str:

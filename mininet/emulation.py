@@ -19,10 +19,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import namespace
+from appliance import Appliance
 from dps_node import DpsNode
 from emulated_node import CommandError, EmulatedNode, connect, ip, random_mac
 from footprint import DeadlineError, Footprint, ended_by_signals, sweep, unsignalled, wait_until
-from hypervisor import Endpoint, Hypervisor
+from hypervisor import ENDPOINT_MTU, Endpoint, Hypervisor
 from mininet.net import Mininet
 from traffic import TUNNELLED, TUNNELLED_ARP, TUNNELLED_ND, Capture, PingResult, iperf3, ping
 
@@ -33,6 +34,7 @@ __all__ = [
     "TUNNELLED",
     "TUNNELLED_ARP",
     "TUNNELLED_ND",
+    "Appliance",
     "Capture",
     "CommandError",
     "DeadlineError",
@@ -53,6 +55,8 @@ __all__ = [
 #: Where the DPS is unless told otherwise: on the underlay, beside the servers (F15).
 DPS_ADDRESS = "10.0.0.100/24"
 DPS_TARGET = "tcp:10.0.0.100:6653"
+#: Ethernet's own. Endpoints of 1500 bytes need 50 more over an IPv4 underlay, 70 over IPv6.
+UNDERLAY_MTU = 1500
 
 _Node = TypeVar("_Node", bound=EmulatedNode)
 
@@ -67,14 +71,14 @@ class Underlay(EmulatedNode):
         namespace.sysctl("ipv6/conf/default/disable_ipv6", 1)
         ip(f"link add {self.BRIDGE} type bridge mcast_snooping 0", f"link set {self.BRIDGE} up")
 
-    def plug(self, node: EmulatedNode, device: str, mac: str) -> None:
+    def plug(self, node: EmulatedNode, device: str, mac: str, mtu: int = UNDERLAY_MTU) -> None:
         """A cable from the node's `device` into the network. Both ends come up."""
         port = f"to-{node.name}"
         connect(node, device, mac, self, port)
         with self.inside():
-            ip(f"link set {port} master {self.BRIDGE} up")
+            ip(f"link set {port} mtu {mtu} master {self.BRIDGE} up")
         with node.inside():
-            ip(f"link set {device} up")
+            ip(f"link set {device} mtu {mtu} up")
 
 
 class Emulation(Mininet):  # type: ignore[misc]  # Mininet carries no types
@@ -84,10 +88,12 @@ class Emulation(Mininet):  # type: ignore[misc]  # Mininet carries no types
     switches: list[Hypervisor]
     hosts: list[Endpoint]
     controllers: list[DpsNode]
+    appliances: list[Appliance]
 
-    def __init__(self) -> None:
+    def __init__(self, underlay_mtu: int = UNDERLAY_MTU) -> None:
         sweep()
         super().__init__(build=False)
+        self.appliances, self._underlay_mtu = [], underlay_mtu
         self.built = True  # node by node, not from one of Mininet's topologies
         self.footprint = Footprint.make()
         try:
@@ -115,14 +121,14 @@ class Emulation(Mininet):  # type: ignore[misc]  # Mininet carries no types
         """A server at these underlay addresses, cabled but not yet started; `options` are those of its `kind`."""
         server = kind(name, self.footprint, addresses, dps, **options)
         self._register(server, self.switches)
-        self.underlay.plug(server, Hypervisor.NIC, random_mac())
+        self.underlay.plug(server, Hypervisor.NIC, random_mac(), self._underlay_mtu)
         return server
 
     def add_dps(self, name: str = "dps", *addresses: str, **options: Any) -> DpsNode:
         """A DPS on the underlay, cabled but not yet started; `options` are DpsNode's."""
         node = DpsNode(name, self.footprint, **options)
         self._register(node, self.controllers)
-        self.underlay.plug(node, DpsNode.NIC, random_mac())
+        self.underlay.plug(node, DpsNode.NIC, random_mac(), self._underlay_mtu)
         node.configure(addresses or (DPS_ADDRESS,))
         return node
 
@@ -145,6 +151,14 @@ class Emulation(Mininet):  # type: ignore[misc]  # Mininet carries no types
         self.hosts.remove(node)
         del self.nameToNode[node.name]
 
+    def add_appliance(
+        self, server: Hypervisor, name: str, rules: str = "", *, mtu: int = ENDPOINT_MTU, ports: int = 2
+    ) -> Appliance:
+        """An appliance with these nftables rules at `ports` ports of its own of a server that runs."""
+        node = Appliance(_identifier(name), self.footprint, server, rules, mtu=mtu, ports=ports)
+        self._register(node, self.appliances)
+        return node
+
     def _register(self, node: _Node, kind: list[_Node]) -> None:
         kind.append(node)
         self.nameToNode[node.name] = node
@@ -164,9 +178,9 @@ class Emulation(Mininet):  # type: ignore[misc]  # Mininet carries no types
         """End everything of this run. It may be called again, and after a start that failed halfway."""
         with unsignalled():
             self.footprint.erase()
-            for node in (*self.values(), self.underlay):
+            for node in (*self.values(), *self.appliances, self.underlay):
                 node.cleanup()
-            self.hosts, self.switches, self.controllers = [], [], []
+            self.hosts, self.switches, self.controllers, self.appliances = [], [], [], []
             self.nameToNode.clear()
 
     def __enter__(self) -> Emulation:

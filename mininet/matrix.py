@@ -1,9 +1,14 @@
-"""Who reaches whom in figure 4, measured with packets: every ordered pair of endpoints, over IPv4 and IPv6.
+"""Who reaches whom in figure 4, and through what, measured with packets: every ordered pair of endpoints, over IPv4 and
+IPv6.
 
 Two measurements, because each alone would leave a doubt. A *ping* is what a guest does: it asks for the other's MAC
 address, and hears the reply; so it needs the policy in both directions, and where there is none the guest does not even
 learn whom to send to. A *datagram* goes one way, and goes without asking: for the length of that measurement every
 guest knows every MAC address beforehand, so that what keeps a packet from its destination is the dSwitch alone.
+
+Through which appliances packets went is what these have counted themselves, by VLAN and pair of addresses. At which hop
+of which policy an appliance was for them is what the DPS says of the VLAN. And the SSL accelerator's stand-in leaves a
+mark, which is looked for where datagrams arrive.
 """
 
 from __future__ import annotations
@@ -11,15 +16,18 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from appliance import Passage
 from emulated_node import ip
 from figure4 import Figure4
 
 VERSIONS = (4, 6)
+_IP_RECVTOS = 13  # linux/in.h; Python's module has no name for it
 #: The discard service's; any that no endpoint uses would do.
 PORT = 9
 #: Seconds of silence after which no more datagram is awaited, and seconds that a ping waits for its reply. Both are
@@ -43,6 +51,18 @@ class Way(NamedTuple):
 
 
 Ways = frozenset[Way]
+#: The appliances along each way on which one has seen a packet, in order.
+Passages = Mapping[Way, tuple[str, ...]]
+
+
+class Segment(NamedTuple):
+    """An appliance's VLAN, whose packets it is for, and how many of them have passed."""
+
+    appliance: str
+    vlan: int
+    policy: str
+    hop: int
+    packets: int
 
 
 @dataclass(frozen=True)
@@ -97,11 +117,61 @@ def _answered(figure: Figure4, way: Way) -> bool:
     return figure.endpoints[way.source].ping(address, wait=REPLY_WAIT).received == 1
 
 
+# ---- appliances ----------------------------------------------------------------------------------
+
+Counted = Mapping[str, Counter[Passage]]
+"""By appliance, what has passed it."""
+
+
+def segments(figure: Figure4, counted: Counted) -> list[Segment]:
+    """What has passed each appliance, by its VLANs, with whose these are."""
+    return [
+        Segment(
+            name,
+            shown["vlan"],
+            shown["policy"],
+            shown["hop"],
+            sum(packets for passage, packets in passages.items() if passage.vlan == shown["vlan"]),
+        )
+        for name, passages in counted.items()
+        for shown in sorted(figure.segments(name), key=lambda shown: int(shown["vlan"]))
+    ]
+
+
+def passages(figure: Figure4, counted: Counted) -> Passages:
+    """Which appliances have seen packets of each way, in the order of the hops that their VLANs are for."""
+    hop = {(each.appliance, each.vlan): each.hop for each in segments(figure, counted)}
+    endpoint = {figure.ip(name, version): (name, version) for name in figure.endpoints for version in VERSIONS}
+    stops: dict[Way, list[tuple[int, str]]] = {}
+    for appliance, passed in counted.items():
+        for vlan, source, destination in passed:
+            sender, version = endpoint[source]
+            way = Way(sender, endpoint[destination][0], version)
+            stops.setdefault(way, []).append((hop[appliance, vlan], appliance))
+    return {way: tuple(appliance for _, appliance in sorted(found)) for way, found in stops.items()}
+
+
+def planned_passages(figure: Figure4) -> Passages:
+    """The same, as the blueprint says it."""
+    planned = {way: tuple(figure.way(way.source, way.destination)) for way in ways(figure)}
+    return {way: stops for way, stops in planned.items() if stops}
+
+
 # ---- datagrams -----------------------------------------------------------------------------------
 
 
-def delivered(figure: Figure4) -> Ways:
-    """The ways along which a UDP datagram arrives that nobody answers."""
+class Arrival(NamedTuple):
+    """A datagram that has arrived.
+
+    :ivar dscp: its differentiated services code point, with which none is sent.
+    """
+
+    way: Way
+    dscp: int
+
+
+def delivered(figure: Figure4) -> frozenset[Arrival]:
+    """What arrives of a UDP datagram along each way, which nobody answers."""
     with contextlib.ExitStack() as stack:
         stack.enter_context(_acquainted(figure))
         sockets = {
@@ -120,16 +190,21 @@ def _socket(figure: Figure4, name: str, version: int) -> socket.socket:
     with figure.endpoints[name].inside():
         made = socket.socket(family, socket.SOCK_DGRAM)
         made.bind((figure.ip(name, version), PORT))
+    if version == 4:
+        made.setsockopt(socket.IPPROTO_IP, _IP_RECVTOS, 1)
+    else:
+        made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVTCLASS, 1)
     return made
 
 
-def _arrivals(sockets: dict[tuple[str, int], socket.socket]) -> Iterator[Way]:
+def _arrivals(sockets: dict[tuple[str, int], socket.socket]) -> Iterator[Arrival]:
     """What comes in, until nothing more does. Where it arrived is what counts, not where it was sent."""
     place = {receiver: key for key, receiver in sockets.items()}
     while ready := select.select([*place], [], [], SILENCE)[0]:
         for receiver in ready:
             name, version = place[receiver]
-            yield Way(receiver.recv(64).decode(), name, version)
+            sender, [(_, _, traffic_class)], _, _ = receiver.recvmsg(64, socket.CMSG_SPACE(4))
+            yield Arrival(Way(sender.decode(), name, version), traffic_class[0] >> 2)
 
 
 @contextlib.contextmanager

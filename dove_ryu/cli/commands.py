@@ -78,7 +78,7 @@ FILES = click.option(
     multiple=True,
     required=True,
     type=click.Path(allow_dash=True),
-    help="A file of blueprints; '-' is the standard input. May be given several times.",
+    help="A file of blueprints and appliances; '-' is the standard input. May be given several times.",
 )
 KIND = click.argument("kind", callback=_kind, shell_complete=completion.kinds)
 NETWORK = click.option(
@@ -114,14 +114,15 @@ def dove(context: click.Context, url: str, timeout: float) -> None:
 @click.option("--dry-run", is_flag=True, help="Print the same and change nothing.")
 @click.pass_obj
 def apply(client: Client, names: tuple[str, ...], dry_run: bool) -> Exit:
-    """Make networks what their blueprints say; print what changed.
+    """Make networks and appliances what their documents say; print what changed.
 
-    A blueprint says all of its network: what it leaves out is removed.
+    A document says all of what it is about: what it leaves out is removed. Appliances come first, for networks need
+    them.
     """
 
-    def put(blueprint: files.Blueprint, progress: str) -> Exit:
-        changes = _put(client, blueprint, dry_run)
-        drawing.changes(blueprint.network, changes, progress, dry_run)
+    def put(document: files.Document, progress: str) -> Exit:
+        changes = _put(client, document, dry_run)
+        drawing.changes(document.title, changes, progress, dry_run)
         return Exit.DONE
 
     return _for_each(names, put)
@@ -131,48 +132,54 @@ def apply(client: Client, names: tuple[str, ...], dry_run: bool) -> Exit:
 @FILES
 @click.pass_obj
 def diff(client: Client, names: tuple[str, ...]) -> Exit:
-    """Show in what the networks differ from their blueprints. Exit code 1: they do."""
+    """Show in what networks and appliances differ from their documents. Exit code 1: they do."""
 
-    def compare(blueprint: files.Blueprint, _progress: str) -> Exit:
-        changes = _put(client, blueprint, dry_run=True)
-        drawing.differences(blueprint.network, blueprint.source, changes)
+    def compare(document: files.Document, _progress: str) -> Exit:
+        changes = _put(client, document, dry_run=True)
+        drawing.differences(document.title, document.source, changes)
         return Exit.DIFFERENT if changes else Exit.DONE
 
     return _for_each(names, compare)
 
 
-def _for_each(names: tuple[str, ...], work: Callable[[files.Blueprint, str], Exit]) -> Exit:
-    """Do *work* on every blueprint of the files; one that is refused does not hold up the others.
+def _for_each(names: tuple[str, ...], work: Callable[[files.Document, str], Exit]) -> Exit:
+    """Do *work* on every document of the files; one that is refused does not hold up the others.
 
     All files are read before the first is sent.
 
     :returns: the highest of the codes.
     """
-    blueprints = files.read(names)
+    documents = files.read(names)
     worst = Exit.DONE
-    for number, blueprint in enumerate(blueprints, 1):
-        progress = f"{number} of {len(blueprints)}" if len(blueprints) > 1 else ""
+    for number, document in enumerate(documents, 1):
+        progress = f"{number} of {len(documents)}" if len(documents) > 1 else ""
         try:
-            worst = max(worst, work(blueprint, progress))
+            worst = max(worst, work(document, progress))
         except Refused as refusal:
-            screen.complain(*_in_file(refusal, blueprint))
+            screen.complain(*_in_file(refusal, document))
             worst = max(worst, refusal.code)
     return worst
 
 
-def _put(client: Client, blueprint: files.Blueprint, dry_run: bool) -> list[dict[str, Any]]:
-    """Put *blueprint*, or only ask what that would change."""
-    parameters = {"dry_run": "true"} if dry_run else {}
-    answer = client.put("networks", blueprint.network, "blueprint", value=blueprint.document, **parameters)
-    changes: list[dict[str, Any]] = answer["changes"]
+def _put(client: Client, document: files.Document, dry_run: bool) -> list[dict[str, Any]]:
+    """Put *document*, or only ask what that would change."""
+    changes: list[dict[str, Any]]
+    if document.kind is files.About.NETWORK:
+        parameters = {"dry_run": "true"} if dry_run else {}
+        changes = client.put("networks", document.name, "blueprint", value=document.content, **parameters)["changes"]
+        return changes
+    changes = client.put("appliances", document.name, value=document.content, dry_run="true")["changes"]
+    if changes and not dry_run:
+        client.put("appliances", document.name, value=document.content)
     return changes
 
 
-def _in_file(refusal: Refused, blueprint: files.Blueprint) -> list[str]:
+def _in_file(refusal: Refused, document: files.Document) -> list[str]:
     """The reasons of a refusal, each with the line that it is about."""
     if not refusal.problems:
-        return [f"{blueprint.where()}: network '{blueprint.network}': {reason}" for reason in refusal.reasons]
-    return [f"{blueprint.where(place)}: {located(place, reason)}" for place, reason in refusal.problems]
+        said = f"{document.kind.value} '{document.name}'"
+        return [f"{document.where()}: {said}: {reason}" for reason in refusal.reasons]
+    return [f"{document.where(place)}: {located(place, reason)}" for place, reason in refusal.problems]
 
 
 @dove.command()
@@ -226,14 +233,24 @@ def delete(client: Client, kind: Kind, name: str, network: str | None) -> None:
 )
 @click.argument("source", metavar="SRC", shell_complete=completion.endpoints)
 @click.argument("destination", metavar="DST", shell_complete=completion.endpoints)
+@click.option("--tcp", metavar="PORT:PORT", default="", help="Ask of this connection: its ports at SRC and at DST.")
+@click.option("--udp", metavar="PORT:PORT", default="", help="Likewise.")
+@click.option("--live", is_flag=True, help="Send a ping as from SRC, and say where it was seen.")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.pass_obj
-def trace(client: Client, network: str, source: str, destination: str, output: str) -> None:
+def trace(
+    client: Client, network: str, source: str, destination: str, tcp: str, udp: str, live: bool, output: str
+) -> None:
     """Say what happens to a packet from endpoint SRC to endpoint or address DST, and why.
 
-    It asks the DPS and sends nothing.
+    It asks the DPS and sends nothing, but with --live. Which instance of an appliance a packet passes depends on its
+    connection: without --tcp or --udp all that it may be are named.
     """
-    answer = client.get("trace", network=network, source=source, destination=destination)
+    if [bool(tcp), bool(udp), live].count(True) > 1:
+        raise BadArgument("say one of --tcp, --udp and --live, which sends a ping")
+    connection = {"protocol": "tcp" if tcp else "udp", "ports": tcp or udp} if tcp or udp else {}
+    ask = client.post if live else client.get
+    answer = ask("trace", network=network, source=source, destination=destination, **connection)
     if output == "json":
         screen.as_json(answer)
     else:

@@ -16,27 +16,27 @@ Change = Mapping[str, Any]
 ``old`` and ``new`` are what it was and will be."""
 
 _SIGNS = {"+": screen.GOOD, "-": screen.BAD, "~": screen.WAITING}
-_SINGULAR = {kind.plural: kind.singular for kind in KINDS} | {"gateways": "gateway"}
+_SINGULAR = {kind.plural: kind.singular for kind in KINDS} | {"gateways": "gateway", "instances": "instance"}
 
 
-def changes(network: str, changed: Sequence[Change], progress: str, dry_run: bool) -> None:
+def changes(title: str, changed: Sequence[Change], progress: str, dry_run: bool) -> None:
     """Draw what an ``apply`` has changed, or would change: a line for each change."""
     count = f"{len(changed)} change{'s' * (len(changed) != 1)}" if changed else "no change"
     said = f"{count}, not made: this is a dry run" if changed and dry_run else count
-    screen.say(f"network {network}: {said}" + (f" ({progress})" if progress else ""))
+    screen.say(f"{title}: {said}" + (f" ({progress})" if progress else ""))
     for change in changed:
         was_and_is = f" {text(change['old'], 'none')} -> {text(change['new'], 'none')}" if change["sign"] == "~" else ""
         screen.say(f"  {change['sign']} {_called(change['path'])}{was_and_is}", _SIGNS[change["sign"]])
 
 
-def differences(network: str, source: str, changed: Sequence[Change]) -> None:
-    """Draw in what a network differs from the blueprint in a file, field by field, in the manner of ``diff -u``."""
+def differences(title: str, source: str, changed: Sequence[Change]) -> None:
+    """Draw in what an object differs from the document in a file, field by field, in the manner of ``diff -u``."""
     if not changed:
         return
-    screen.say(f"--- network {network}", "bold")
+    screen.say(f"--- {title}", "bold")
     screen.say(f"+++ {source}", "bold")
-    for (sign, title), members in groupby(changed, _object):
-        screen.say(f"{sign} {title}", _SIGNS[sign])
+    for (sign, called), members in groupby(changed, _object):
+        screen.say(f"{sign} {called}", _SIGNS[sign])
         for change in members:
             _sides(change)
 
@@ -78,8 +78,20 @@ def trace(source: str, destination: str, answer: Mapping[str, Any]) -> None:
     if answer["destination"] is not None and not answer["delivered"]:
         rows.append(("towards", ", ".join(_hops(answer["destination"]))))
     rows.append(("reason", answer["reason"]))
+    if "live" in answer:
+        rows += zip(chain(["live"], repeat("")), _sightings(answer["live"]), strict=False)
     for line in screen.columns(rows):
         screen.say(f"  {line}")
+
+
+def _sightings(live: Mapping[str, Any]) -> Iterator[str]:
+    """Where a packet was seen that has been sent, and what became of it."""
+    yield "a ping was sent from the source's port" if live["sent"] else "nothing was sent"
+    for seen in live["seen"]:
+        if seen["packets"]:
+            at = f" {seen['appliance']} (hop {seen['hop']})" if seen["hop"] else ""
+            yield f"  | {seen['point']}{at}, at dSwitch {seen['dswitch']}"
+    yield str(live["reason"])
 
 
 def _outcome(answer: Mapping[str, Any]) -> tuple[str, str]:
@@ -130,7 +142,18 @@ def _appliance(hop: Mapping[str, Any]) -> Iterator[str]:
     if tunnel is not None:
         yield f"{tunnel['type']} to {tunnel['remote_ip']}, label {tunnel['label']}"
     tag = "no tag" if hop["vlan"] is None else f"VLAN {hop['vlan']}"
-    yield f"{hop['action']}: {hop['appliance']}/{hop['instance']} at dSwitch {hop['dswitch']}, {tag}"
+    copied = "a copy to " if hop["tap"] else ""
+    yield f"{hop['action']}: {copied}{hop['appliance']}{_instance(hop)}, {tag}"
+
+
+def _instance(hop: Mapping[str, Any]) -> str:
+    """Which instance it is, or may be."""
+    if hop["left_out"]:
+        return " left out, it fails open"
+    older = f" (older connections: {', '.join(hop['drained'])})" if hop["drained"] else ""
+    if hop["instance"] is None:
+        return f"/{'|'.join(hop['candidates']) or 'none works'} by connection{older}"
+    return f"/{hop['instance']} at dSwitch {hop['dswitch']}{older}"
 
 
 def _hops(end: Mapping[str, Any]) -> list[str]:
@@ -199,6 +222,7 @@ def status(url: str, answer: Mapping[str, Any]) -> None:
         ("networks", f"{answer['networks']}"),
         ("endpoints", f"{answer['endpoints']}, {answer['attached']} of them attached"),
         ("dSwitches", f"{dswitches['known']}, {dswitches['connected']} of them connected, {dswitches['live']} live"),
+        *([("instances", _counts(instances))] if (instances := _happened(answer["instances"])) else []),
         ("policy requests", f"{_counts(requests)}; {answer['outstanding']} outstanding"),
         *([("refused", _counts(refused))] if (refused := _happened(answer["refused"])) else []),
         ("fast lane", f"{lane['form']}: {lane['answered']} answered, {lane['left']} left to the plain way"),

@@ -1,4 +1,4 @@
-"""Blueprints in files: YAML documents, each with the line on which every part of it stands.
+"""Blueprints and appliances in files: YAML documents, each with the line on which every part of it stands.
 
 The DPS names a mistake by its place in the document, ``policies[3].to``; who wrote the file wants the line. So a
 document is composed to YAML's nodes first, which know their lines, and from these the value is made that
@@ -8,6 +8,7 @@ refused on the way.
 
 from __future__ import annotations
 
+import enum
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,19 +31,33 @@ _PLAIN = {_INT, _NULL, *(f"tag:yaml.org,2002:{name}" for name in ("map", "seq", 
 versions that someone forgot to quote; as is a MAC address that YAML 1.1 reads as a number to the base of 60."""
 
 
-@dataclass(frozen=True, slots=True)
-class Blueprint:
-    """A document of a file.
+class About(enum.Enum):
+    """What a document is about: the key that says which one."""
 
-    :ivar network: the network that it is about.
+    APPLIANCE = "appliance"
+    NETWORK = "network"
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A document of a file: a network's blueprint, or an appliance.
+
+    :ivar name: of the network or appliance that it is about.
+    :ivar content: what is sent.
     :ivar source: the file's name.
     :ivar lines: the line on which each place of the document begins; the document as a whole under ``""``.
     """
 
-    network: str
-    document: dict[str, Any]
+    kind: About
+    name: str
+    content: dict[str, Any]
     source: str
     lines: dict[str, int]
+
+    @property
+    def title(self) -> str:
+        """Like ``network shop``."""
+        return f"{self.kind.value} {self.name}"
 
     def where(self, place: str = "") -> str:
         """Like ``shop.yaml:12``, for *place* or the nearest thing around it that is written in the file."""
@@ -51,27 +66,28 @@ class Blueprint:
         return f"{self.source}:{self.lines[place]}"
 
 
-def read(names: tuple[str, ...]) -> list[Blueprint]:
-    """Every document of the files, in order.
+def read(names: tuple[str, ...]) -> list[Document]:
+    """Every document of the files, in order; appliances before the networks that may need them.
 
     :param names: of files; ``-`` is the standard input.
-    :raises BadFile: when a file cannot be read or sent, or two documents say the same network.
+    :raises BadFile: when a file cannot be read or sent, or two documents say the same thing.
     """
-    blueprints: dict[str, Blueprint] = {}
+    documents: dict[str, Document] = {}
     for name in names:
-        for blueprint in _documents(name):
-            other = blueprints.setdefault(blueprint.network, blueprint)
-            if other is not blueprint:
+        for document in _documents(name):
+            other = documents.setdefault(document.title, document)
+            if other is not document:
+                word = document.kind.value
                 raise BadFile(
-                    f"{blueprint.where('network')}: network '{other.network}' is in {other.where('network')} already; "
-                    "a blueprint says all of its network, so make one of the two"
+                    f"{document.where(word)}: {word} '{other.name}' is in {other.where(word)} already; "
+                    f"a document says all of its {word}, so make one of the two"
                 )
-    if not blueprints:
-        raise BadFile(f"{', '.join(map(_title, names))}: there is no blueprint in it")
-    return list(blueprints.values())
+    if not documents:
+        raise BadFile(f"{', '.join(map(_title, names))}: there is no blueprint in it, and no appliance")
+    return sorted(documents.values(), key=lambda document: list(About).index(document.kind))
 
 
-def _documents(name: str) -> Iterator[Blueprint]:
+def _documents(name: str) -> Iterator[Document]:
     source = _title(name)
     text = _text(name, source)
     strange = yaml.reader.Reader.NON_PRINTABLE.search(text)
@@ -83,7 +99,7 @@ def _documents(name: str) -> Iterator[Blueprint]:
         while loader.check_node():
             node = loader.get_node()
             if node is not None and node.tag != _NULL:  # an empty document, as between two lines of ---
-                yield _blueprint(loader, node, source)
+                yield _document(loader, node, source)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         reason = ", ".join(filter(None, (error.context, error.problem)))
@@ -108,17 +124,22 @@ def _text(name: str, source: str) -> str:
         raise BadFile(f"{source}:{line}: this is not UTF-8; save the file in that encoding") from None
 
 
-def _blueprint(loader: yaml.SafeLoader, node: yaml.Node, source: str) -> Blueprint:
+def _document(loader: yaml.SafeLoader, node: yaml.Node, source: str) -> Document:
     survey = _Survey(source)
     survey.visit(node)
     lines = survey.lines
-    document = loader.construct_document(node)
-    if not isinstance(document, dict):
-        raise BadFile(f"{source}:{lines['']}: a blueprint is a mapping, beginning with 'network: NAME'")
-    network = document.get("network")
-    if not isinstance(network, str) or not network:
-        raise BadFile(f"{source}:{lines.get('network', lines[''])}: network: write the network's name")
-    return Blueprint(network, document, source, lines)
+    content = loader.construct_document(node)
+    if not isinstance(content, dict):
+        raise BadFile(
+            f"{source}:{lines['']}: a document is a mapping, beginning with 'network: NAME' or 'appliance: NAME'"
+        )
+    kind = About.APPLIANCE if "appliance" in content and "network" not in content else About.NETWORK
+    name = content.get(kind.value)
+    if not isinstance(name, str) or not name:
+        raise BadFile(f"{source}:{lines.get(kind.value, lines[''])}: {kind.value}: write the {kind.value}'s name")
+    if kind is About.APPLIANCE:
+        del content["appliance"]  # its address says it
+    return Document(kind, name, content, source, lines)
 
 
 class _Survey:

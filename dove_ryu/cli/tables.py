@@ -69,9 +69,32 @@ def _host(endpoint: Object) -> str:
 
 
 def _instance(instance: Object) -> str:
-    """``NAME:INGRESS>EGRESS@DPID``, or one port where there is one; ``(idle)`` where it gets nothing new."""
-    ports = dict.fromkeys((instance["ingress"], instance["egress"]))
-    return f"{instance['name']}:{'>'.join(ports)}@{instance['dswitch']}{'' if instance['weight'] else '(idle)'}"
+    """``NAME:INGRESS>EGRESS@DPID``, or one port where there is one, or a dash where it is nowhere.
+
+    Behind it ``(down)`` where it does not work, ``(idle)`` where it gets nothing, ``(drained)`` nothing new.
+    """
+    seat = instance["seat"]
+    idle = "(idle)" if not instance["weight"] else "(drained)" if instance["drain"] else ""
+    marks = ("" if instance["health"]["up"] else "(down)", idle)
+    place = NOTHING
+    if seat:
+        ports = dict.fromkeys((seat["ingress"], seat["egress"]))
+        place = f"{'>'.join(ports)}@{seat['dswitch']}"
+    return f"{instance['name']}:{place}{''.join(marks)}"
+
+
+def _ailment(instance: Object) -> str:
+    """``NAME: why it is down, since when``; empty where it is not."""
+    health = instance["health"]
+    return "" if health["up"] else f"{instance['name']}: {health['reason']}, since {health['since'] or 'ever'}"
+
+
+def _probe(probe: Object | None) -> str:
+    """What is asked, and how often."""
+    if not probe:
+        return NOTHING
+    asked = f"{probe['kind']}:{probe['address']}" if probe["address"] else probe["kind"]
+    return f"{asked}/{probe['interval']:g}s"
 
 
 def _segment(segment: Object) -> str:
@@ -170,8 +193,12 @@ _COLUMNS: dict[Kind, tuple[Column, ...]] = {
         _field("kind"),
         _field("sharing"),
         _field("routed"),
+        _field("tap", wide=True),
+        _field("on_failure", wide=True),
         Column("instances", lambda each: text(list(map(_instance, each["instances"])))),
         Column("segments", lambda each: str(len(each["segments"]))),
+        Column("probe", lambda each: _probe(each["probe"]), wide=True),
+        Column("down", lambda each: text("; ".join(filter(None, map(_ailment, each["instances"])))), wide=True),
         Column("vlans", lambda each: text(list(map(_segment, each["segments"]))), wide=True),
     ),
     DSWITCHES: (

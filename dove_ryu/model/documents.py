@@ -22,13 +22,18 @@ from dove_ryu.model.entities import (
     Endpoint,
     Entity,
     Gateway,
+    Health,
     Instance,
     Learned,
     Location,
+    OnFailure,
     Place,
     Policy,
     PolicyAction,
     PolicyDomain,
+    Probe,
+    ProbeKind,
+    Seat,
     Segment,
     Service,
     Sharing,
@@ -152,11 +157,19 @@ def document_of(entity: Entity) -> Document:
                 "encap_types": [encapsulation.value for encapsulation in entity.encap_types],
                 "ovsdb": entity.ovsdb,
             }
+        case Seat():
+            return _seat_document(entity)
+        case Health():
+            return {"up": entity.up, "reason": entity.reason, "since": entity.since}
         case _:
             return {
                 "kind": entity.kind,
                 "sharing": entity.sharing.value,
                 "routed": entity.routed,
+                "probe": _probe_document(entity.probe),
+                "on_failure": entity.on_failure.value,
+                "tap": entity.tap,
+                "number": entity.number,
                 "instances": list(map(_instance_document, entity.instances)),
             }
 
@@ -176,6 +189,8 @@ def change_of(key: str, document: Document | None, pool: Pool | None = None) -> 
             kind, read = _PLACES[folder]
         case ["", "dove", "v1", "dswitches" | "appliances" as folder, name]:
             kind, read, network = *_INFRASTRUCTURE[folder], ""
+        case ["", "dove", "v1", "seats" | "health" as folder, appliance, instance]:
+            kind, read, network, name = *_OBSERVED[folder], "", f"{appliance}/{instance}"
         case _:
             return None
     if document is None:
@@ -273,7 +288,63 @@ def _segment(network: str, name: str, document: Document, pool: Pool) -> Segment
 
 def _appliance(_: str, name: str, document: Document, pool: Pool) -> Appliance:
     instances = tuple(map(_instance, document["instances"]))
-    return Appliance(name, document["kind"], instances, Sharing(document["sharing"]), document["routed"])
+    return Appliance(
+        name,
+        document["kind"],
+        instances,
+        Sharing(document["sharing"]),
+        document["routed"],
+        _probe(document.get("probe")),
+        OnFailure(document.get("on_failure", OnFailure.STOP.value)),
+        document.get("tap", False),
+        document["number"],
+    )
+
+
+def _probe_document(probe: Probe | None) -> Document | None:
+    if probe is None:
+        return None
+    return {
+        "kind": probe.kind.value,
+        "address": probe.address,
+        "interval": probe.interval,
+        "down_after": probe.down_after,
+        "up_after": probe.up_after,
+    }
+
+
+def _probe(document: Document | None) -> Probe | None:
+    if document is None:
+        return None
+    counts = document["down_after"], document["up_after"]
+    return Probe(ProbeKind(document["kind"]), document["address"], document["interval"], *counts)
+
+
+def _seat(_: str, name: str, document: Document, pool: Pool) -> Seat:
+    appliance, _, instance = name.partition("/")
+    former = document["former"]
+    return Seat(
+        appliance,
+        instance,
+        int(document["dpid"], 16),
+        document["ingress"],
+        document["egress"],
+        None if former is None else _seat("", name, former, pool),
+    )
+
+
+def _seat_document(seat: Seat) -> Document:
+    return {
+        "dpid": f"{seat.dpid:016x}",
+        "ingress": seat.ingress,
+        "egress": seat.egress,
+        "former": None if seat.former is None else _seat_document(seat.former),
+    }
+
+
+def _health(_: str, name: str, document: Document, pool: Pool) -> Health:
+    appliance, _, instance = name.partition("/")
+    return Health(appliance, instance, document["up"], document["reason"], document["since"])
 
 
 def _instance_document(instance: Instance) -> Document:
@@ -284,6 +355,7 @@ def _instance_document(instance: Instance) -> Document:
         "egress": instance.egress,
         "weight": instance.weight,
         "mac": instance.mac,
+        "drain": instance.drain,
     }
 
 
@@ -295,6 +367,7 @@ def _instance(document: Document) -> Instance:
         document["egress"],
         document["weight"],
         document["mac"],
+        document.get("drain", False),
     )
 
 
@@ -316,5 +389,9 @@ _INFRASTRUCTURE: dict[str, tuple[type[Entity], Read]] = {
     "dswitches": (DSwitch, _dswitch),
     "appliances": (Appliance, _appliance),
 }
+_OBSERVED: dict[str, tuple[type[Entity], Read]] = {
+    "seats": (Seat, _seat),
+    "health": (Health, _health),
+}
 _FOLDERS = {kind: folder for folder, (kind, _) in _WITHIN.items()}
-_BESIDE = {kind: folder for folder, (kind, _) in (_PLACES | _INFRASTRUCTURE).items()}
+_BESIDE = {kind: folder for folder, (kind, _) in (_PLACES | _INFRASTRUCTURE | _OBSERVED).items()}

@@ -140,10 +140,11 @@ def differences(old: object, new: object) -> list[Difference]:
     after = None if new is None else parse(new)
     if before is not None and after is not None and after.vni is None:
         after = replace(after, vni=before.vni)
-    return list(_compare(_by_path(before), _by_path(after)))
+    return list(compare(_by_path(before), _by_path(after)))
 
 
-def _compare(old: dict[str, Document], new: dict[str, Document]) -> Iterator[Difference]:
+def compare(old: dict[str, Document], new: dict[str, Document]) -> Iterator[Difference]:
+    """In what two sets of objects, by path, differ; objects of one kind have the same fields."""
     for path, fields in new.items():
         known = old.get(path)
         if known is None:

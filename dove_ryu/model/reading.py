@@ -99,6 +99,15 @@ class Part:
         self._expected(f"a whole number from {low} to {high}")
         return default
 
+    def seconds(self, low: float, high: float, default: float) -> float:
+        """A time from *low* to *high* seconds."""
+        if not self:
+            return default
+        if isinstance(self.value, int | float) and not isinstance(self.value, bool) and low <= self.value <= high:
+            return float(self.value)
+        self._expected(f"a number of seconds from {low:g} to {high:g}")
+        return default
+
     def flag(self, default: bool) -> bool:
         """True or false."""
         if not self:

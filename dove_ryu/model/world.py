@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -22,17 +22,21 @@ from dove_ryu.model.entities import (
     DSwitch,
     Endpoint,
     Entity,
+    Health,
+    Instance,
     Learned,
     Location,
     Policy,
     PolicyAction,
     PolicyDomain,
+    Seat,
     Segment,
     VirtualNetwork,
     dpid_text,
     policy_name,
 )
 from dove_ryu.model.gaps import Gaps
+from dove_ryu.model.provider import PROVIDED, Machine, Provider
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
@@ -44,9 +48,9 @@ class Change:
     """What a table is told: this entity is now so, or is not there.
 
     :ivar kind: the entity's class.
-    :ivar network: the network that it is in; empty for a dSwitch or an appliance.
+    :ivar network: the network that it is in; empty for a dSwitch and for what is the provider's.
     :ivar name: its name within the network; a policy's :attr:`Policy.name`, a dSwitch's datapath id in
-        hexadecimal.
+        hexadecimal, a seat's :attr:`Seat.name`.
     :ivar entity: as it is now; None when it is gone.
     """
 
@@ -82,11 +86,11 @@ class Fact:
 
     @property
     def network(self) -> str | None:
-        """The name of the network it is about; None for a dSwitch or an appliance."""
+        """The name of the network it is about; None for a dSwitch and for what is the provider's."""
         match self.either:
             case VirtualNetwork(name=name):
                 return name
-            case DSwitch() | Appliance():
+            case DSwitch() | Appliance() | Seat() | Health():
                 return None
             case entity:
                 return entity.network
@@ -95,7 +99,7 @@ class Fact:
 class NetworkTables:
     """All that the DPS knows of one virtual network.
 
-    :ivar appliances: the provider's, by name.
+    :ivar provider: whose appliances its packets pass.
     :ivar declared: endpoints as their blueprint has them; :attr:`endpoints` has what was learned besides.
     :ivar hosted: by datapath id, the names of the endpoints located there in the alphabet's order.  A list takes a
         fifth of the memory of a set, and at a million endpoints most of them are short.
@@ -103,9 +107,9 @@ class NetworkTables:
         for it every few seconds, of all networks.
     """
 
-    def __init__(self, name: str, appliances: Mapping[str, Appliance] | None = None) -> None:
+    def __init__(self, name: str, provider: Provider | None = None) -> None:
         self.name = name
-        self.appliances: Mapping[str, Appliance] = {} if appliances is None else appliances
+        self.provider = Provider() if provider is None else provider
         self.network: VirtualNetwork | None = None
         self.domains: dict[str, PolicyDomain] = {}
         self.actions: dict[str, PolicyAction] = {}
@@ -175,9 +179,11 @@ class NetworkTables:
 
     def passed(self) -> set[int]:
         """The dSwitches where its segments can lead to an instance of their appliance."""
-        named = {segment.appliance for segment in self.segments.values()}
-        known = filter(None, map(self.appliances.get, named))
-        return {instance.dpid for appliance in known for instance in appliance.instances}
+        return self.provider.dpids(self.led_to())
+
+    def led_to(self) -> set[str]:
+        """The names of the appliances that its segments lead to."""
+        return {segment.appliance for segment in self.segments.values()}
 
     def present(self, kind: type[Entity], name: str) -> Entity | None:
         """What is written of something; None where nothing is."""
@@ -256,7 +262,7 @@ def _claims(endpoint: Endpoint) -> tuple[str, ...]:
 
 
 class World:
-    """Every network's tables, the dSwitches, and what is observed of them.
+    """Every network's tables, the dSwitches, what the provider has, and what is observed of them.
 
     :ivar ports: numbers of the ports of each connected dSwitch, by name.
     :ivar unmetered: the connected dSwitches that can have no meters.
@@ -265,13 +271,27 @@ class World:
     def __init__(self) -> None:
         self.tables: dict[str, NetworkTables] = {}
         self.dswitches: dict[int, DSwitch] = {}
-        self.appliances: dict[str, Appliance] = {}
+        self.provider = Provider()
         self.ports: dict[int, dict[str, int]] = {}
         self._by_vni: dict[int, Claims] = {}
         self.unmetered: set[int] = set()
         self._chained: set[str] = set()
         self._networks_at: dict[int, set[str]] = {}
         self._encapsulators = AddressIndex()
+
+    @property
+    def appliances(self) -> Mapping[str, Appliance]:
+        """The provider's appliances, by name."""
+        return self.provider.appliances
+
+    @property
+    def down(self) -> Set[Machine]:
+        """The instances that do not work, by appliance and instance (X10)."""
+        return self.provider.down
+
+    def seat(self, appliance: Appliance, instance: Instance) -> Seat | None:
+        """Where an instance of an appliance is; None where it is nowhere."""
+        return self.provider.seat(appliance, instance)
 
     def network(self, name: str) -> NetworkTables | None:
         """The tables of a network that exists."""
@@ -295,6 +315,16 @@ class World:
         """The tables of the networks that have segments, by name."""
         return (self.tables[name] for name in sorted(self._chained))
 
+    def appliances_at(self, dpid: int) -> set[str]:
+        """The names of the appliances that packets at a dSwitch may be on their way to."""
+        led = (tables.led_to() for tables in self.chained() if dpid in tables.hosts())
+        return {name for names in led for name in names if name in self.appliances}
+
+    def is_used_at(self, name: str, dpid: int) -> bool:
+        """Whether packets at a dSwitch may be on their way to an appliance."""
+        led = (tables for tables in self.chained() if name in tables.led_to())
+        return any(dpid in tables.hosted or dpid in tables.passed() for tables in led)
+
     def hosted(self, dpid: int) -> list[NetworkTables]:
         """The tables of the networks that have a location at a dSwitch, by name."""
         return [self.tables[name] for name in sorted(self._networks_at.get(dpid, ()))]
@@ -309,8 +339,8 @@ class World:
         """The entity that *change* replaces; None where there is none."""
         if change.kind is DSwitch:
             return self.dswitches.get(int(change.name, 16))
-        if change.kind is Appliance:
-            return self.appliances.get(change.name)
+        if change.kind in PROVIDED:
+            return self.provider.present(change.kind, change.name)
         tables = self.tables.get(change.network)
         return None if tables is None else tables.present(change.kind, change.name)
 
@@ -327,11 +357,11 @@ class World:
         """Take a change in; the facts that it changed come out, none where all was so already."""
         if change.kind is DSwitch:
             return self._replace_dswitch(change.name, _of(DSwitch, change.entity))
-        if change.kind is Appliance:
-            return _fact(_exchange(self.appliances, change.name, _of(Appliance, change.entity)), change.entity)
+        if change.kind in PROVIDED:
+            return self._replace_provided(change)
         tables = self.tables.get(change.network)
         if tables is None:
-            tables = self.tables[change.network] = NetworkTables(change.network, self.appliances)
+            tables = self.tables[change.network] = NetworkTables(change.network, self.provider)
         facts = self._apply_within(tables, change)
         if tables.empty:
             del self.tables[change.network]
@@ -368,6 +398,11 @@ class World:
             self._encapsulators.add(name, dswitch.encap_ips)
         return _fact(before, dswitch)
 
+    def _replace_provided(self, change: Change) -> list[Fact]:
+        before = self.provider.present(change.kind, change.name)
+        self.provider.replace(change.name, before, _of(change.kind, change.entity))
+        return _fact(before, change.entity)
+
     def _replace_network(self, tables: NetworkTables, network: VirtualNetwork | None) -> list[Fact]:
         before, tables.network = tables.network, network
         if before is not None:
@@ -392,7 +427,7 @@ def _network_and_name(entity: Entity) -> tuple[str, str]:
             return name, name
         case DSwitch(dpid=dpid):
             return "", dpid_text(dpid)
-        case Appliance(name=name):
+        case Appliance(name=name) | Seat(name=name) | Health(name=name):
             return "", name
         case Location(network=network, endpoint=name) | Learned(network=network, endpoint=name):
             return network, name

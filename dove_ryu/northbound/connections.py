@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from dove_ryu.dps import Dps, Observation
-from dove_ryu.switchboard import Connection
+from dove_ryu.figures import Connection
 
 LIVE = "live"
 """A dSwitch that holds what it should."""

@@ -12,9 +12,11 @@ from typing import Protocol, TypeVar
 
 from dove_ryu.audit import Finding
 from dove_ryu.dps import Dps
+from dove_ryu.expeditions import Counts
+from dove_ryu.figures import Connection, LaneFigures, ProbeFigures
+from dove_ryu.lookouts import MarkedPacket
 from dove_ryu.northbound.problems import Refusal
 from dove_ryu.store import Conflict, Store
-from dove_ryu.switchboard import Connection, LaneFigures
 
 Answer = TypeVar("Answer")
 
@@ -65,11 +67,29 @@ class Service(Protocol):
         :raises TimeoutError: as :meth:`ask` does.
         """
 
+    def probes(self, timeout: float = 5.0) -> ProbeFigures:
+        """How it stands with the probes of appliances' instances.
+
+        :raises TimeoutError: as :meth:`ask` does.
+        """
+
     def audit(self, dpid: int, repair: bool = False, timeout: float = 10.0) -> list[Finding] | None:
         """What differs between a dSwitch's flows and what they should be; None where it is not live.
 
         :param repair: whether to send the remedies too.
         :raises TimeoutError: where it does not answer in time.
+        """
+
+    def expedition(self, timeout: float = 5.0) -> int:
+        """The number of the next marked packet.
+
+        :raises TimeoutError: as :meth:`ask` does.
+        """
+
+    def send_marked(self, number: int, marked: MarkedPacket, timeout: float = 10.0) -> Counts:
+        """Send a marked packet, and say how many packets each of its lookouts has seen.
+
+        :raises TimeoutError: as :meth:`ask` does.
         """
 
     def reached(self, revision: int, timeout: float = 5.0) -> bool:

@@ -16,11 +16,13 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from dove_ryu.dps import Dps, Refused
+from dove_ryu.figures import LaneFigures, ProbeFigures
 from dove_ryu.model.entities import dpid_text
+from dove_ryu.model.provider import Machine
 from dove_ryu.model.resolution import Outcome
+from dove_ryu.northbound import instances
 from dove_ryu.northbound.connections import LIVE, Connections, states
 from dove_ryu.northbound.interface import Service
-from dove_ryu.switchboard import LaneFigures
 
 UNKNOWN = "unknown"
 """What wild methods and URLs are counted under, so that they make no new series."""
@@ -35,6 +37,7 @@ class Figures:
     :ivar states: of every known dSwitch.
     :ivar refused: packets that came up and were not answered.
     :ivar unmetered: dSwitches that cannot limit what their endpoints ask.
+    :ivar instances: of appliances, with how it stands with each.
     """
 
     requests: Mapping[Outcome, int] = field(default_factory=dict)
@@ -46,6 +49,7 @@ class Figures:
     refreshed: int = 0
     refused: Mapping[Refused, int] = field(default_factory=dict)
     unmetered: int = 0
+    instances: Mapping[Machine, str] = field(default_factory=dict)
 
 
 class Metrics:
@@ -89,12 +93,14 @@ class _State(Collector):
         """The names, without asking for the values."""
         yield from _metrics(Figures(), {}, 0)
         yield from _of_the_lane(LaneFigures())
+        yield from _of_appliances({}, ProbeFigures())
 
     def collect(self) -> Iterator[Metric]:
         """The metrics with their values now."""
         connections, figures = self._service.connections(), self._service.ask(_figures)
         yield from _metrics(figures, connections, self._service.revision)
         yield from _of_the_lane(self._service.lane())
+        yield from _of_appliances(figures.instances, self._service.probes())
 
 
 def _metrics(figures: Figures, connections: Connections, revision: int) -> Iterator[Metric]:
@@ -164,6 +170,22 @@ def _of_the_lane(lane: LaneFigures) -> Iterator[Metric]:
     yield _gauge("dove_lane_info", "The form in which the fast lane runs.", "form", {lane.form: 1})
 
 
+def _of_appliances(known: Mapping[Machine, str], probes: ProbeFigures) -> Iterator[Metric]:
+    states = dict.fromkeys(instances.STATES, 0) | Counter(known.values())
+    yield _gauge("dove_appliance_instances", "Instances of all appliances by whether they work.", "state", states)
+    up = GaugeMetricFamily(
+        "dove_appliance_instance_up", "Whether an instance works and is anywhere.", labels=["appliance", "instance"]
+    )
+    for machine, state in known.items():
+        up.add_metric(machine, int(state == instances.UP))
+    yield up
+    yield CounterMetricFamily(
+        "dove_appliance_instance_changes", "How often instances were found to be down or up again.", probes.changes
+    )
+    sent = {"sent": probes.sent, "unanswered": probes.unanswered}
+    yield _counter("dove_probes", "Probes of appliances' instances.", "outcome", sent)
+
+
 def _gauge(name: str, text: str, label: str, values: Mapping[str, int]) -> GaugeMetricFamily:
     family = GaugeMetricFamily(name, text, labels=[label])
     for key, value in values.items():
@@ -190,4 +212,5 @@ def _figures(dps: Dps) -> Figures:
         dps.refreshed,
         Counter(dps.refused),
         len(dps.world.unmetered & dps.connected),
+        instances.states(dps),
     )

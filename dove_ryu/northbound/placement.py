@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 from dove_ryu.dps import Dps
@@ -113,7 +113,7 @@ class Placement:
     def delete_dswitch(self, dpid: int, precondition: Precondition) -> None:
         """Forget a dSwitch's registration.
 
-        :raises Refusal: where it is not registered, or endpoints are located there.
+        :raises Refusal: where it is not registered, or endpoints are located or appliances' instances fixed there.
         """
         key = key_of(DSwitch(dpid))
 
@@ -126,8 +126,12 @@ class Placement:
                 lambda dps: [f"{place.network}/{place.endpoint}" for place in places_at(dps, dpid)]
             )
             if names:
-                more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-                raise Refusal(409, f"endpoints are located there: {', '.join(names[:3])}{more}; move them first")
+                raise Refusal(409, f"endpoints are located there: {_some(names)}; move them first")
+            fixed = self._service.ask(partial(_fixed_at, dpid=dpid))
+            if fixed:
+                raise Refusal(
+                    409, f"appliances have instances there: {_some(fixed)}; register them elsewhere, or without, first"
+                )
             return self._store.commit(deletes=[key], expect={key: item.version}), None
 
         settle(self._service, attempt)
@@ -168,16 +172,31 @@ def _occupant(dps: Dps, wanted: Location, place: Place) -> str:
         if not itself and place.port and other.port_at(place.dpid) == place.port:
             return f"endpoint '{other.network}/{other.endpoint}' is; delete or change that location first"
     for name, appliance in dps.world.appliances.items():
-        if place in ports_of(appliance):
+        if place in ports_of(dps, appliance):
             return f"appliance '{name}' is; use another port, or change the appliance first"
     return ""
 
 
-def ports_of(appliance: Appliance) -> Iterator[Place]:
-    """The ports of all instances of an appliance, each instance's once."""
-    for instance in appliance.instances:
-        for port in dict.fromkeys((instance.ingress, instance.egress)):
-            yield Place(instance.dpid, port)
+def _fixed_at(dps: Dps, dpid: int) -> list[str]:
+    """The instances that are declared to be at a dSwitch."""
+    return [
+        f"{name}/{instance.name}"
+        for name, appliance in sorted(dps.world.appliances.items())
+        for instance in appliance.instances
+        if instance.dpid == dpid
+    ]
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first few names, and how many more there are."""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def ports_of(dps: Dps, appliance: Appliance) -> Iterator[Place]:
+    """The ports of all instances of an appliance that are somewhere, each instance's once."""
+    for seat in dps.world.provider.seats_of(appliance):
+        for port in dict.fromkeys((seat.ingress, seat.egress)):
+            yield Place(seat.dpid, port)
 
 
 def _occupied(place: Place, occupant: str) -> Refusal:

@@ -18,7 +18,7 @@ from dove_ryu.northbound.bodies import check_parameters
 from dove_ryu.northbound.interface import Service
 from dove_ryu.northbound.metrics import Metrics
 from dove_ryu.northbound.problems import Refusal, refusal_of, response_to
-from dove_ryu.northbound.resources import Handler, Names, Resource, Resources
+from dove_ryu.northbound.resources import Handler, Names, Resource, table
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -35,7 +35,7 @@ class Rest:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._metrics = Metrics(service)
-        self._resources = {each.pattern: each for each in Resources(service, self._metrics).table()}
+        self._resources = {each.pattern: each for each in table(service, self._metrics)}
         self._mapper = Mapper(explicit=True)
         for pattern in self._resources:
             self._mapper.connect(pattern, resource=pattern)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from dove_ryu.dps import Dps, Observation
+from dove_ryu.figures import Connection
 from dove_ryu.model.blueprint import render
 from dove_ryu.model.documents import Document, document_of, key_of, network_key
 from dove_ryu.model.entities import DSwitch, Endpoint, Learned, Location, dpid_text, policy_name
@@ -23,7 +24,6 @@ from dove_ryu.northbound.missing import member_key, no_network, no_object
 from dove_ryu.northbound.placement import location_key, places_at
 from dove_ryu.northbound.problems import Refusal
 from dove_ryu.store import Item
-from dove_ryu.switchboard import Connection
 
 Shown = dict[str, Any]
 """An object as JSON has it."""

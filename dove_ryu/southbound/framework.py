@@ -119,18 +119,18 @@ def is_eventlet() -> bool:
     return bool(hub.HUB_TYPE == "eventlet")
 
 
-def spawn_for_ever(run: Callable[[], None], name: str) -> None:
-    """Let `run` go on in a thread of the hub as long as the process does; the process need not wait for its end."""
-    if is_eventlet():
-        hub.spawn(run)
-    else:
-        threading.Thread(target=run, name=name, daemon=True).start()
-
-
 def patch() -> None:
     """Let eventlet, where it is the hub, replace the blocking calls of the standard library by its own."""
     hub.patch(thread=False)  # everything but threads
     hub.patch(thread=True)  # and threads: eventlet patches *only* what is named so
+
+
+def run_beside(run: Callable[[], None]) -> None:
+    """Run a function in the hub until the process ends, which does not wait for it as it does for the hub's threads."""
+    if is_eventlet():
+        hub.spawn(run)
+    else:
+        threading.Thread(target=run, daemon=True).start()
 
 
 def wait(reads: Sequence[int], writes: Sequence[int], timeout: float | None) -> None:

@@ -45,7 +45,7 @@ class LaneLoop:
             self._epoll.register(lender.fileno(), select.EPOLLIN)
             if not self._started:
                 self._started = True
-                framework.spawn_for_ever(self._run, "lane")
+                framework.run_beside(self._run)
 
     def resume(self, lender: Lender) -> None:
         """A connection whose turn said that nothing more may be read can be read again."""

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Protocol
 
 from dove_ryu.openflow.fields import APPLICATION, APPLICATION_MASK
 from dove_ryu.openflow.flow import Flow, FlowChange, PacketOut
+from dove_ryu.openflow.pipeline import CHAIN_RETURN
 from dove_ryu.openflow.session import Event, Order, Session, State
 from dove_ryu.southbound import codec
 from dove_ryu.southbound.lane import Desk
@@ -71,10 +72,11 @@ class Link:
     def let_in(self, messages: list[bytes]) -> list[bytes]:
         """What of some messages may wait for the DPS's thread: no packets while many do (X3).
 
-        What the dSwitch says of our flows always may: it says it once.
+        What the dSwitch says of our flows always may: it says it once.  So may an appliance's answer to a probe: it
+        must not look dead because others ask much, and no more of them come than probes are sent.
         """
         if self.received - self.answered > MOST_WAITING:
-            heard = [message for message in messages if codec.kind(message) != codec.PACKET_IN]
+            heard = [message for message in messages if not _is_question(message)]
             self.refused += len(messages) - len(heard)
             messages = heard
         self.received += len(messages)
@@ -166,11 +168,22 @@ class Link:
         """Ask for a sign of life: the reply counts among what is received, and confirms nothing."""
         self._wire.write(codec.barrier(next(self._xids)))
 
+    def send_out(self, packets: bytes) -> int:
+        """Send packet-outs, and ask to have it confirmed that they have been carried out: the number of the reply."""
+        xid = next(self._xids)
+        self._wire.write(packets + codec.barrier(xid))
+        return xid
+
     def answer(self, answers: Iterable[tuple[Iterable[FlowChange], Iterable[PacketOut]]]) -> None:
         """Send what a batch of policy requests brought, in one write."""
         data = b"".join(_joined(flows) + b"".join(map(codec.packet_out, packets)) for flows, packets in answers)
         if data:
             self._wire.write(data)
+
+
+def _is_question(message: bytes) -> bool:
+    """Whether a message is a packet that somebody waits for."""
+    return codec.kind(message) == codec.PACKET_IN and not codec.came_up_from(message, CHAIN_RETURN.number)
 
 
 def _joined(changes: Iterable[FlowChange]) -> bytes:

@@ -103,11 +103,11 @@ def schema() -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class BoundInterface:
-    """An interface that says which endpoint it belongs to (X15)."""
+    """An interface that says which endpoint it belongs to, or which instance of an appliance (X15)."""
 
     name: str
     ofport: int | None  # None until ovs-vswitchd has opened it
-    iface_id: str  # NETWORK/NAME
+    iface_id: str  # NETWORK/NAME, appliance/NAME/INSTANCE, appliance/NAME/INSTANCE/ingress or .../egress
     attached_mac: str | None  # aa:bb:cc:dd:ee:ff
 
 
@@ -238,7 +238,7 @@ def _tunnels_elsewhere(tables: Tables, bridge: Row) -> dict[str, str]:
     }
 
 
-_ENDPOINT = re.compile(r"[^/\s]+/[^/\s]+")
+_IFACE_ID = re.compile(r"[^/\s]+/[^/\s]+|appliance/[^/\s]+/[^/\s]+(/ingress|/egress)?")
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 
@@ -274,7 +274,7 @@ def _interfaces(bridge: Row) -> Iterator[_Interface]:
 
 
 def _bound_interface(interface: _Interface) -> BoundInterface | None:
-    if interface.iface_id is None or not _ENDPOINT.fullmatch(interface.iface_id):
+    if interface.iface_id is None or not _IFACE_ID.fullmatch(interface.iface_id):
         return None
     mac = interface.attached_mac.lower()
     return BoundInterface(interface.name, interface.ofport, interface.iface_id, mac if _MAC.fullmatch(mac) else None)
@@ -284,10 +284,10 @@ def _interface_problems(interface: _Interface) -> Iterator[str]:
     name, iface_id, mac = interface.name, interface.iface_id, interface.attached_mac
     if interface.error:
         yield f"Interface {name}: Open vSwitch cannot open it: {interface.error}"
-    if iface_id is not None and not _ENDPOINT.fullmatch(iface_id):
+    if iface_id is not None and not _IFACE_ID.fullmatch(iface_id):
         yield (
-            f"Interface {name}: external_ids:iface-id {iface_id!r} is not NETWORK/NAME;"
-            f" correct it: dove-dswitch attach {name} --endpoint NETWORK/NAME"
+            f"Interface {name}: external_ids:iface-id {iface_id!r} names no endpoint and no instance;"
+            f" correct it: dove-dswitch attach {name} --endpoint NETWORK/NAME, or --instance APPLIANCE/NAME/ingress"
         )
     if mac and not _MAC.fullmatch(mac.lower()):
         yield (

@@ -19,6 +19,7 @@ TOOLS = {
     "ovsdb-server": "openvswitch-common",
     "mnexec": "mininet",
     "ip": "iproute2",
+    "nft": "nftables",
     "ifconfig": "net-tools",
     "ping": "iputils-ping",
     "tcpdump": "tcpdump",

@@ -11,13 +11,14 @@ import http.client
 import re
 import signal
 import socket
+import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from types import TracebackType
 from typing import Any
 
-from emulation import DpsNode, Emulation, Endpoint, Hypervisor, PingResult, wait_until
+from emulation import Appliance, DpsNode, Emulation, Endpoint, Hypervisor, PingResult, wait_until
 
 from dove_ryu.openflow.fields import Cookie, Kind
 from dove_ryu.openflow.pipeline import Table
@@ -48,8 +49,9 @@ class SeenFlow:
 class DataCenter(Emulation):
     """An emulation whose first DPS is `dps`."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, **options: Any) -> None:
+        """`options` are those of Emulation."""
+        super().__init__(**options)
         self._declared: dict[tuple[str, str], Document] = {}
 
     @property
@@ -89,6 +91,14 @@ class DataCenter(Emulation):
         """What the DPS shows of an endpoint."""
         shown: Document = self.read(f"/v1/networks/{node.network}/endpoints/{node.endpoint}")
         return shown
+
+    def register(self, name: str, *appliances: Appliance, **fields: Any) -> Document:
+        """Put an appliance whose instances these are, in the order given called one, two, ...; what the DPS then shows
+        of it."""
+        names = ("one", "two", "three")[: len(appliances)]
+        instances = [{"name": each, **instance(at)} for each, at in zip(names, appliances, strict=True)]
+        answer: Document = self.put(f"/v1/appliances/{name}", {"kind": name, "instances": instances, **fields})
+        return answer
 
     def trace(self, network: str, source: str, destination: str) -> Document:
         shown: Document = self.read(f"/v1/trace?network={network}&source={source}&destination={destination}")
@@ -160,6 +170,11 @@ def dpid(server: Hypervisor) -> str:
     return server.vsctl("get", "Bridge", Hypervisor.DSWITCH, "datapath_id").strip().strip('"')
 
 
+def instance(appliance: Appliance) -> Document:
+    """Where an appliance is, as an instance of one is registered."""
+    return {"dswitch": dpid(appliance.server), **appliance.server_ports}
+
+
 def flows(server: Hypervisor, table: Table, kind: Kind) -> list[SeenFlow]:
     """The flows of ours of one kind in one table of a server's dSwitch."""
     seen = map(_flow, server.ofctl("dump-flows", f"table={table.number}").splitlines())
@@ -210,19 +225,28 @@ def reaches(node: Endpoint, address: str, wait: float = 0.2) -> bool:
 
 
 class Pinging:
-    """A machine that pings an address, a hundred times a second, for the length of a `with` block; then `result`."""
+    """A machine that pings an address, a hundred times a second, for the length of a `with` block; then `result`.
+
+    ping does not wait for the answer to its last request when it is told to stop: where that one is not there yet, it
+    counts as never sent.
+    """
 
     def __init__(self, node: Endpoint, address: str) -> None:
         self._node, self._address = node, address
 
     def __enter__(self) -> Pinging:
-        self._ping = self._node.popen(["ping", "-n", "-q", "-i", "0.01", self._address])
+        self._output = tempfile.TemporaryFile()
+        self._ping = self._node.popen(["ping", "-n", "-i", "0.01", self._address], stdout=self._output)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._ping.send_signal(signal.SIGINT)
-        output, _ = self._ping.communicate(timeout=10)
-        self.result = PingResult.parse(output.decode())
+        with self._output:
+            self._ping.send_signal(signal.SIGINT)
+            self._ping.communicate(timeout=10)
+            self._output.seek(0)
+            result = PingResult.parse(self._output.read().decode())
+        under_way = result.transmitted not in result.rtts
+        self.result = replace(result, transmitted=result.transmitted - under_way)
 
 
 def ping_with_pattern(node: Endpoint, address: str, count: int, pattern: int, interval: float) -> PingResult:

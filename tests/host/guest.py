@@ -182,8 +182,11 @@ class Scene:
         return sum(flow.packets for flow in found if "controller" in flow.text.lower())
 
 
-def scene(net: DataCenter, network: str, source: Hypervisor, old: Hypervisor, new: Hypervisor) -> Scene:
-    """The network, its machines attached and known to each other, everything cached on both ways."""
+def scene(
+    net: DataCenter, network: str, source: Hypervisor, old: Hypervisor, new: Hypervisor, **blueprint: Any
+) -> Scene:
+    """The network, its machines attached and known to each other, everything cached on both ways. `blueprint` has what
+    is to be otherwise in it."""
     net.apply(
         {
             "network": network,
@@ -197,6 +200,7 @@ def scene(net: DataCenter, network: str, source: Hypervisor, old: Hypervisor, ne
                 machine("peer", PEER, "peers"),
                 machine("neighbour", NEIGHBOUR_OF_GUEST, "peers"),
             ],
+            **blueprint,
         }
     )
     peer = net.attach(source, f"{network}/peer")

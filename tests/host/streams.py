@@ -44,7 +44,7 @@ _SO_RCVBUFFORCE = 33
 """asm-generic/socket.h: beyond the system's limit, for root; Python's module has no name for it."""
 
 CHUNK, CHUNKS_A_SECOND = bytes(range(256)) * 4, 200
-"""What a transfer sends over and over, and how often."""
+"""What a transfer sends over and over, and how often unless told otherwise."""
 
 
 @dataclass(frozen=True)
@@ -147,9 +147,11 @@ class Stream:
 class Transfer:
     """A TCP connection over which one machine sends to another for the length of a `with` block."""
 
-    def __init__(self, sender: Endpoint, receiver: Endpoint, address: str) -> None:
+    def __init__(
+        self, sender: Endpoint, receiver: Endpoint, address: str, chunks_a_second: int = CHUNKS_A_SECOND
+    ) -> None:
         self._receiver = _Process(receiver, "absorb", str(TRANSFER_PORT))
-        self._sender = _Process(sender, "pour", address, str(TRANSFER_PORT))
+        self._sender = _Process(sender, "pour", address, str(TRANSFER_PORT), str(chunks_a_second))
 
     def __enter__(self) -> Transfer:
         return self
@@ -217,7 +219,7 @@ def _receive(port: str) -> object:
             return arrived
 
 
-def _pour(address: str, port: str) -> object:
+def _pour(address: str, port: str, chunks_a_second: str) -> object:
     sent = 0
     with socket.create_connection((address, int(port)), timeout=10) as out:
         out.settimeout(60)
@@ -225,7 +227,7 @@ def _pour(address: str, port: str) -> object:
         begin = time.monotonic()
         try:
             while True:
-                time.sleep(max(0.0, begin + sent / len(CHUNK) / CHUNKS_A_SECOND - time.monotonic()))
+                time.sleep(max(0.0, begin + sent / len(CHUNK) / int(chunks_a_second) - time.monotonic()))
                 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
                 out.sendall(CHUNK)
                 sent += len(CHUNK)

@@ -84,9 +84,13 @@ def test_the_demo_finds_all_as_the_blueprint_says(start: Start) -> None:
     output, _ = program.communicate(timeout=120)
     assert program.returncode == 0, output
     assert output.splitlines()[-1] == "ALL AS THE BLUEPRINT SAYS"
-    assert "network shop: 19 changes" in output
+    assert "network shop: 22 changes" in output
     assert re.search(r"\nlb +46 +46 +46 +46 +· +· │ ", output)
-    assert re.search(r"\nws3 +db1 +IPv6 +server3 → server2 +[\d.]+ ms +[\d.]+ ms +0\n", output)
+    assert re.search(r"\nlb +F +FS +FS +FS +· +· │ +F +FS +FS +FS +· +·\n", output)
+    assert re.search(r"\nws1 +· +SF +· +· +C +C │ ", output)
+    assert "DSCP 46, was on 12 of 40 datagrams that arrived" in output
+    assert re.search(r"\nSSL +server1 +lb>app +2 +\d+ +[1-9]\d+\n", output)
+    assert re.search(r"\nws3 +db1 +IPv6 +server3 → Compression → server2 +[\d.]+ ms +[\d.]+ ms +0\n", output)
     assert re.search(r"\nPOLICY +\d+ +\d+ +\d+ +\d+\n", output)
     assert re.search(r"ARP and ND frames inside the tunnels: 0, of [1-9]\d+ frames on the underlay", output)
     assert max(map(len, output.splitlines())) <= 100
@@ -95,14 +99,17 @@ def test_the_demo_finds_all_as_the_blueprint_says(start: Start) -> None:
 def test_the_demo_notices_what_is_not_as_the_blueprint_says(
     net: Emulation, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Somebody forbids what the blueprint allows, behind the demo's back."""
-    path = "/v1/networks/shop/policies/external%3Elb"
+    """Somebody forbids what the blueprint allows, turns a chain around and leaves an appliance out, behind the demo's
+    back."""
+    changes = {("external", "lb"): ["deny"], ("lb", "app"): ["ssl", "fw"], ("app", "db"): ["accept"]}
     bind = Figure4.wait_until_bound
 
     def meddle(figure: Figure4) -> None:
         bind(figure)
-        answer = figure.dps.request("PUT", path, {"from": "external", "to": "lb", "actions": ["deny"]})
-        assert answer[0] == 200, answer
+        for (source, destination), actions in changes.items():
+            policy = {"from": source, "to": destination, "actions": actions}
+            answer = figure.dps.request("PUT", f"/v1/networks/shop/policies/{source}%3E{destination}", policy)
+            assert answer[0] == 200, answer
 
     monkeypatch.setattr(Figure4, "wait_until_bound", meddle)
     _, differences = demo.demonstrate(net, Page())
@@ -110,11 +117,14 @@ def test_the_demo_notices_what_is_not_as_the_blueprint_says(
         assert f"a datagram from ext to lb over IPv{version} gets lost" in differences
         assert f"a ping from lb to ext over IPv{version} gets lost" in differences
         assert f"20 of 20 pings lost from ext to lb over IPv{version}" in differences
-    assert len(differences) == 2 + 4 + 2
+        assert f"packets from lb to ws1 over IPv{version} pass SSL and FW-1 instead of FW-1 and SSL" in differences
+        assert f"packets from ws1 to db2 over IPv{version} pass no appliance instead of Compression" in differences
+    assert len(differences) == (2 + 4 + 2) + 2 * (3 + 6)
     printed = capsys.readouterr().out
     assert "ALL AS" not in printed
-    assert "NOT AS THE BLUEPRINT SAYS, 8 times:" in printed
+    assert "NOT AS THE BLUEPRINT SAYS, 26 times:" in printed
     assert re.search(r"\next +·! ", printed)
+    assert re.search(r"\nlb +F +SF! +SF! +SF! +· +· │ ", printed)
 
 
 @pytest.mark.parametrize(
@@ -191,16 +201,19 @@ def test_the_demo_says_what_it_is(start: Start) -> None:
 
 def test_the_bench_compares_both_kinds_of_tunnels(start: Start, tmp_path: Path) -> None:
     raw = tmp_path / "samples.json"
-    program = start(*BENCH, "--rounds", "1", "--seconds", "1", "--json", str(raw))
+    program = start(*BENCH, "--rounds", "1", "--seconds", "1", "--appliances", "2", "--json", str(raw))
     output, _ = program.communicate(timeout=120)
     assert program.returncode == 0, output
-    assert re.search(r"\nTCP, Mbit/s +vxlan +\d+ \(\d+, \d+\) +\d+ \(\d+, \d+\) +[\d.]+ \(", output)
-    assert re.search(r"\ngeneve: TCP at [\d.]+ of a plain tunnel's rate", output)
+    assert re.search(r"\nTCP, Mbit/s +2 +\d+ \(\d+, \d+\) +\d+ \(\d+, \d+\) +[\d.]+ \(", output)
+    assert re.search(
+        r"\ngeneve, beside the hand-made path: TCP at [\d.]+, new connections at [\d.]+ of its rate", output
+    )
     samples = json.loads(raw.read_text())["samples"]
-    assert {(sample["tunnel"], sample["side"]) for sample in samples} == {
-        (tunnel, side) for tunnel in ("geneve", "vxlan") for side in ("dSwitches", "plain tunnel")
+    assert {(sample["tunnel"], sample["appliances"], sample["path"]) for sample in samples} == {
+        (tunnel, 2, path) for tunnel in ("geneve", "vxlan") for path in ("dSwitches", "hand-made path")
     }
-    assert all(sample["tcp_mbit_s"] > 1 and 0 < sample["cached_ms"] < 1000 for sample in samples)
+    assert all(sample[rate] > 1 for sample in samples for rate in ("tcp_mbit_s", "connections_s", "destinations_s"))
+    assert all(0 < sample["cached_ms"] < 1000 for sample in samples)
 
 
 def test_a_bench_that_is_interrupted_leaves_nothing_behind(start: Start) -> None:

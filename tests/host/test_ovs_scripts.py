@@ -149,6 +149,9 @@ def test_attach_binds_and_detach_releases(host: Hypervisor) -> None:
         )
     host.dswitch("attach", "tap0", "--endpoint", "web/ws2")
     assert column(host, "Interface", "tap0", "external_ids") == '{iface-id="web/ws2"}', "the MAC was another's"
+    host.dswitch("attach", "tap0", "--instance", "FW-1/one/egress")
+    assert column(host, "Interface", "tap0", "external_ids") == '{iface-id="appliance/FW-1/one/egress"}'
+    assert "  appliance/FW-1/one/egress" in host.dswitch("show")
     for _ in range(2):
         host.dswitch("detach", "tap0")
         assert host.vsctl("list-ports", "br-dove") == ""
@@ -275,6 +278,9 @@ def test_without_open_vswitch_it_says_so_in_one_line(tmp_path: Path) -> None:
         (("init", "--dps", DPS, "--encap-ip", "10.0.0.2", "--ovsdb", "6640"), "'6640' is no OVSDB target"),
         (("attach", "tap0", "--endpoint", "ws1"), "'ws1' names no endpoint; say NETWORK/NAME"),
         (("attach", "tap0", "--endpoint", "web/ws1", "--mac", "02:00"), "'02:00' is no MAC address"),
+        (("attach", "tap0", "--instance", "FW-1/one/in"), "'FW-1/one/in' names no instance; say APPLIANCE/NAME"),
+        (("attach", "tap0", "--instance", "FW-1/one", "--endpoint", "web/ws1"), "not allowed with argument --instance"),
+        (("attach", "tap0"), "one of the arguments --endpoint --instance is required"),
     ],
 )
 def test_wrong_usage_is_refused_with_the_right_form(arguments: tuple[str, ...], complaint: str, tmp_path: Path) -> None:

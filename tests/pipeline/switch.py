@@ -85,7 +85,11 @@ class RawSwitch:
 
     def send_packets(self, packets: Iterable[PacketOut]) -> None:
         """Send packet-outs and wait until they are carried out."""
-        self._socket.sendall(b"".join(map(codec.packet_out, packets)) + codec.barrier(8))
+        self.send_out(b"".join(map(codec.packet_out, packets)))
+
+    def send_out(self, messages: bytes) -> None:
+        """Send ready messages and wait until they are carried out."""
+        self._socket.sendall(messages + codec.barrier(8))
         self._until(BARRIER_REPLY)
 
     def flows(self) -> list[Flow]:

@@ -206,15 +206,18 @@ def test_bad_values_are_named_and_the_rest_works(ovs: PrivateOvs) -> None:
     attach(ovs, "tap2", "web/db", attached_mac="02:00:00:00:00")
     attach(ovs, "tap3", "web/app")
     attach(ovs, "tap4", "web/app")
+    attach(ovs, "tap5", "appliance/FW-1/one/in")
+    attach(ovs, "tap6", "appliance/FW-1/one/ingress")
     ovs.add_port("br-dove", "nothere", kind="system", external_ids={"iface-id": "web/none"})
     with Host(ovs.unix) as host:
-        host.until_bound("web/db", "web/app", "web/app", "web/none")
+        host.until_bound("web/db", "web/app", "web/app", "appliance/FW-1/one/ingress", "web/none")
         reason = host.until_state(HostState.INCOMPLETE)
         for sentence in (
             "Open_vSwitch: external_ids:dove-encap-ip: '192.0.2.300' does not appear to be an IPv4",
             "external_ids:dove-encap-ip: '224.0.0.1' cannot be the end of a tunnel",
             "external_ids:dove-encap-type: 'stt' is none of geneve, vxlan",
-            "Interface tap1: external_ids:iface-id 'web-lb' is not NETWORK/NAME; correct it: dove-dswitch",
+            "Interface tap1: external_ids:iface-id 'web-lb' names no endpoint and no instance; correct it: dove",
+            "Interface tap5: external_ids:iface-id 'appliance/FW-1/one/in' names no endpoint and no instance",
             "Interface tap2: external_ids:attached-mac '02:00:00:00:00' is not aa:bb:cc:dd:ee:ff",
             "Interface tap4: external_ids:iface-id 'web/app' is on tap3 too",
         ):

@@ -25,12 +25,14 @@ from dove_ryu.model.entities import (
     Endpoint,
     Entity,
     Gateway,
+    Health,
     Instance,
     Learned,
     Location,
     Policy,
     PolicyAction,
     PolicyDomain,
+    Seat,
     Segment,
     Service,
     VirtualNetwork,
@@ -55,6 +57,8 @@ EXAMPLES: dict[str, Entity] = {
     "/dove/v1/appliances/FW-1": Appliance(
         "FW-1", "firewall", (Instance("one", 0xD0, "in", "out", 2, "02:00:00:00:0f:01"),), routed=True
     ),
+    "/dove/v1/seats/FW-1/one": Seat("FW-1", "one", 0xD0, "tap0", "tap1"),
+    "/dove/v1/health/FW-1/one": Health("FW-1", "one", False, "port in is down", "2026-01-02T03:04:05+00:00"),
     "/dove/v1/networks/web/segments/lb>app:2": Segment("web", "lb>app", 2, 0x800001, "FW-1", 7),
 }
 

@@ -15,10 +15,13 @@ from dove_ryu.model.entities import (
     DSwitch,
     Endpoint,
     Entity,
+    Health,
+    Instance,
     Learned,
     Location,
     Place,
     PolicyDomain,
+    Seat,
     VirtualNetwork,
 )
 from dove_ryu.model.world import Change, Fact, World
@@ -62,6 +65,7 @@ def test_facts_tell_every_change_once(history) -> None:
             shadow[identity] = fact.after
         assert world.apply(change) == []
     held: list[Entity] = [*world.dswitches.values(), *world.appliances.values()]
+    held += [*world.provider.seats.values(), *world.provider.health.values()]
     for tables in world.tables.values():
         held += [] if tables.network is None else [tables.network]
         for table in (
@@ -89,6 +93,8 @@ def test_a_fact_knows_its_network() -> None:
     assert Fact(PolicyDomain("web", "app", 2), None).network == "web"
     assert Fact(None, DSwitch(1)).network is None
     assert Fact(Appliance("FW-1", "firewall"), None).network is None
+    assert Fact(None, Seat("FW-1", "one", 1, "in", "out")).network is None
+    assert Fact(None, Health("FW-1", "one", up=True)).network is None
 
 
 def test_a_change_carries_what_it_says() -> None:
@@ -131,6 +137,33 @@ def test_a_port_is_looked_up_at_its_dswitch() -> None:
     assert (world.port(place, 1), world.port(place, 2)) == (7, None)
     assert world.port(Location("web", "ws1", 1, "tap1"), 1) is None
     assert world.port(Location("web", "ws1", 2, "tap0"), 2) is None
+
+
+def test_an_instance_is_where_it_is_declared_or_where_its_ports_say() -> None:
+    """X15: and one that nobody has seen is nowhere."""
+    fixed, bound = Instance("one", 1, "in", "out"), Instance("two", 0, "", "")
+    appliance, seat = Appliance("FW-1", "firewall", (fixed, bound)), Seat("FW-1", "two", 2, "tap0", "tap1")
+    world = world_of([Change.put(appliance), Change.put(Seat("FW-1", "one", 7, "else", "where"))])
+    assert world.seat(appliance, fixed) == Seat("FW-1", "one", 1, "in", "out")
+    assert world.seat(appliance, bound) is None
+    assert world.provider.dpids(["FW-1", "FW-2"]) == {1}
+    assert world.provider.seated(appliance).instances == (fixed,)
+    world.apply(Change.put(seat))
+    assert world.seat(appliance, bound) is seat
+    assert world.provider.dpids(["FW-1"]) == {1, 2}
+    assert world.provider.seated(appliance) is appliance
+
+
+def test_an_instance_works_until_it_was_seen_not_to() -> None:
+    """X10."""
+    down, up = Health("FW-1", "one", up=False, reason="port in is down"), Health("FW-1", "one", up=True)
+    world = World()
+    assert world.down == set()
+    for last, held in ((down, {("FW-1", "one")}), (up, set()), (down, {("FW-1", "one")})):
+        world.apply(Change.put(last))
+        assert world.down == held
+    world.apply(Change.gone(down))
+    assert world.down == set()
 
 
 def test_an_endpoint_that_is_migrating_has_two_ports() -> None:

@@ -18,12 +18,14 @@ from dove_ryu.model.entities import (
     Endpoint,
     Entity,
     Gateway,
+    Health,
     Instance,
     Learned,
     Location,
     Policy,
     PolicyAction,
     PolicyDomain,
+    Seat,
     Segment,
     Service,
     Sharing,
@@ -147,7 +149,9 @@ dswitches = st.builds(
     st.lists(st.sampled_from(Encapsulation), unique=True).map(tuple),
     st.none() | st.just("tcp:192.0.2.1:6640"),
 )
-instances = st.builds(Instance, st.sampled_from("ab"), st.sampled_from(DPIDS), st.just("in"), st.just("out"), weights)
+instances = st.builds(
+    Instance, st.sampled_from("ab"), st.sampled_from((*DPIDS, 0)), st.just("in"), st.just("out"), weights
+)
 appliances = st.builds(
     Appliance,
     st.sampled_from(("X", "Y")),
@@ -155,7 +159,10 @@ appliances = st.builds(
     st.lists(instances, max_size=2).map(tuple),
     st.sampled_from(Sharing),
 )
-entities = st.one_of(*map(entities_of, NETWORKS), dswitches, appliances)
+machines = st.sampled_from("XY"), st.sampled_from("ab")
+seats = st.builds(Seat, *machines, st.sampled_from(DPIDS), st.just("in"), st.just("out"))
+healths = st.builds(Health, *machines, st.booleans(), st.sampled_from(("", "port in is down")))
+entities = st.one_of(*map(entities_of, NETWORKS), dswitches, appliances, seats, healths)
 changes = st.builds(lambda entity, there: (Change.put if there else Change.gone)(entity), entities, st.booleans())
 
 
@@ -171,6 +178,9 @@ def dump(world: World) -> str:
     """All that a world holds and answers, in one order."""
     lines = [f"{dpid:x} {dswitch}" for dpid, dswitch in sorted(world.dswitches.items())]
     lines += [f"{name} {appliance}" for name, appliance in sorted(world.appliances.items())]
+    lines += [f"{name} at {seat}" for name, seat in sorted(world.provider.seats.items())]
+    lines += [f"{name} is {health}" for name, health in sorted(world.provider.health.items())]
+    lines += [f"down: {sorted(world.down)}"]
     lines += [
         f"hosted at {dpid:x}: {[(at.name, sorted(at.hosted[dpid])) for at in world.hosted(dpid)]}" for dpid in DPIDS
     ]

@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from dove_ryu.model.resolution import Outcome
 from dove_ryu.service import Service
-from tests.unit.southbound.conftest import Switch as Wire
+from tests.process.southbound.conftest import Switch as Wire
 
 from .served import SHOP, Client
 from .switch import Switch

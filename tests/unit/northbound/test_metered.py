@@ -7,7 +7,7 @@ from dove_ryu.openflow.fields import Cookie, Kind
 from dove_ryu.openflow.pipeline import LIMIT, LOCATION
 from dove_ryu.service import Service
 from dove_ryu.southbound import codec
-from tests.unit.southbound.conftest import Switch as Wire
+from tests.process.southbound.conftest import Switch as Wire
 
 from .served import SHOP, Client
 from .switch import Switch

@@ -5,7 +5,9 @@ from datetime import datetime
 from prometheus_client.parser import text_string_to_metric_families
 
 from dove_ryu.dps import Observation, Refused
+from dove_ryu.model.entities import Health
 from dove_ryu.model.resolution import Outcome
+from dove_ryu.model.world import Change
 
 from .served import Client, Service
 
@@ -27,6 +29,7 @@ def test_status(shop: Client, service: Service) -> None:
         "endpoints": 4,
         "attached": 1,
         "dswitches": {"known": 2, "connected": 1, "live": 0, "stale": 0},
+        "instances": {"up": 0, "down": 0, "nowhere": 0},
         "disconnected": ["0000000000000002"],
         "policy_requests": {"allowed": 0, "denied": 2, "unknown": 0, "unlocated": 0},
         "refused": {"network-rate": 0, "too-many-wait": 0, "unknown-network": 4, "unreadable": 0, "failed": 0},
@@ -36,6 +39,7 @@ def test_status(shop: Client, service: Service) -> None:
         "flow_changes": 0,
         "lag": 0,
         "lane": {"form": "python", "answered": 0, "left": 0},
+        "probes": {"sent": 0, "unanswered": 0, "changes": 0},
     }
 
 
@@ -59,6 +63,9 @@ def test_metrics(shop: Client, service: Service) -> None:
     service.dps.connect(3, {}, [], metered=False)
     service.dps.observations[7] = Observation("live")
     shop.put("/v1/dswitches/8", {})
+    instances = [{"name": name, "dswitch": "3", "ingress": name} for name in ("well", "ill")]
+    shop.put("/v1/appliances/FW", {"kind": "x", "instances": [*instances, {"name": "lost"}]})
+    service.dps.apply([Change.put(Health("FW", name, up=False)) for name in ("ill", "lost")])
     shop("GET", "/v1/networks/shop/policies/app%3Edb")
     shop("GET", "/nowhere")
     shop("BREW", "/healthz")
@@ -77,7 +84,11 @@ def test_metrics(shop: Client, service: Service) -> None:
     assert values[("dove_networks",)] == 1
     assert values[("dove_endpoints",)] == 4
     assert values[("dove_endpoints_attached",)] == 0
-    assert values[("dove_revision",)] == 2
+    assert values[("dove_revision",)] == 3
+    assert [values["dove_appliance_instances", state] for state in ("up", "down", "nowhere")] == [1, 1, 1]
+    assert [values["dove_appliance_instance_up", "FW", name] for name in ("well", "ill", "lost")] == [1, 0, 0]
+    assert values[("dove_appliance_instance_changes_total",)] == 0
+    assert values["dove_probes_total", "sent"] == values["dove_probes_total", "unanswered"] == 0
     policies = "/v1/networks/{network}/policies/{name}"
     assert values["dove_rest_requests_total", "GET", policies, "200"] == 1
     assert values["dove_rest_requests_total", "GET", "unknown", "404"] == 1

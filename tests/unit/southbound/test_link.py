@@ -7,7 +7,7 @@ import pytest
 from dove_ryu.openflow import oxm
 from dove_ryu.openflow.fields import APPLICATION, APPLICATION_MASK, Cookie, Kind
 from dove_ryu.openflow.flow import Flow, FlowChange, FlowStrictDelete, Match, Meter, Metered, Output, PacketOut
-from dove_ryu.openflow.pipeline import LIMIT, METERS, port_meter
+from dove_ryu.openflow.pipeline import CHAIN_RETURN, LIMIT, METERS, port_meter
 from dove_ryu.openflow.session import OutOfTurn, State
 from dove_ryu.southbound import codec
 from dove_ryu.southbound.lane import Desk
@@ -259,10 +259,12 @@ def test_a_dswitch_that_can_have_no_meters_is_sent_none(link: Link, paper: Paper
 
 
 def test_packets_are_refused_while_too_many_wait(link: Link) -> None:
-    """X3: what the dSwitch says of our flows is heard all the same, and so are packets once fewer wait."""
+    """X3: what the dSwitch says of our flows is heard all the same, and an answer to a probe (X10), and so are packets
+    once fewer wait."""
     packet, end = codec.message(codec.PACKET_IN, bytes(34)), codec.message(codec.FLOW_REMOVED, bytes(48))
+    sign = codec.message(codec.PACKET_IN, bytes(7) + bytes((CHAIN_RETURN.number,)) + bytes(26))
     assert link.let_in([packet] * (MOST_WAITING + 1)) == [packet] * (MOST_WAITING + 1)
-    assert link.let_in([packet, end, packet]) == [end]
+    assert link.let_in([packet, end, packet, sign]) == [end, sign]
     assert link.refused == 2
     link.answered = MOST_WAITING
     assert link.let_in([packet]) == [packet]

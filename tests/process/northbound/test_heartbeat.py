@@ -12,9 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.unit.southbound.conftest import ECHO_REPLY, ECHO_REQUEST, Manager, Switch
-
-from .switch import DEADLINE
+from tests.process.southbound.conftest import ECHO_REPLY, ECHO_REQUEST, Manager, Switch
+from tests.unit.northbound.switch import DEADLINE
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from dove_ryu.cli.errors import BadFile
-from dove_ryu.cli.files import Blueprint, read
+from dove_ryu.cli.files import Document, read
 
 SHOP = """\
 # what the shop may do
@@ -23,7 +23,7 @@ policies:
 """
 
 
-def blueprints(tmp_path, text: str, name: str = "shop.yaml") -> list[Blueprint]:
+def blueprints(tmp_path, text: str, name: str = "shop.yaml") -> list[Document]:
     file = tmp_path / name
     file.write_text(textwrap.dedent(text))
     return read((str(file),))
@@ -38,8 +38,8 @@ def refusal(tmp_path, text: str) -> str:
 
 def test_a_document_is_what_safe_load_makes_of_it(tmp_path) -> None:
     (shop,) = blueprints(tmp_path, SHOP)
-    assert shop.network == "shop"
-    assert shop.document == yaml.safe_load(SHOP)
+    assert shop.name == "shop"
+    assert shop.content == yaml.safe_load(SHOP)
 
 
 @pytest.mark.parametrize(
@@ -65,13 +65,13 @@ def test_every_place_has_its_line(tmp_path, place: str, line: int) -> None:
 
 def test_several_documents_keep_their_order_and_lines(tmp_path) -> None:
     one, two = blueprints(tmp_path, "---\nnetwork: one\n---\n---\n# nothing here\n---\nnetwork: two\nvni: 7\n")
-    assert (one.network, two.network) == ("one", "two")
+    assert (one.name, two.name) == ("one", "two")
     assert two.where("vni").endswith("shop.yaml:8")
 
 
 def test_json_is_yaml(tmp_path) -> None:
     (shop,) = blueprints(tmp_path, '{"network": "shop", "domains": ["app"]}')
-    assert shop.document["domains"] == ["app"]
+    assert shop.content["domains"] == ["app"]
 
 
 def test_anchors_and_merges_are_resolved(tmp_path) -> None:
@@ -84,7 +84,7 @@ def test_anchors_and_merges_are_resolved(tmp_path) -> None:
           - {<<: *free, to: c}
         """,
     )
-    assert shop.document["policies"][1] == {"from": "a", "to": "c", "actions": ["accept"]}
+    assert shop.content["policies"][1] == {"from": "a", "to": "c", "actions": ["accept"]}
 
 
 def test_standard_input(monkeypatch) -> None:
@@ -109,7 +109,7 @@ def test_standard_input(monkeypatch) -> None:
         ("network: shop\n? [a]\n: b\n", "shop.yaml:2: a key is a word"),
         ("network: shop\n<<: 3\n", "shop.yaml:2: while constructing a mapping, expected a mapping"),
         ("network: shop\ndomains: " + "[" * 2000 + "]" * 2000, "shop.yaml: this is nested too deeply"),
-        ("- network: shop\n", "shop.yaml:1: a blueprint is a mapping"),
+        ("- network: shop\n", "shop.yaml:1: a document is a mapping"),
         ("domains: []\n", "shop.yaml:1: network: write the network's name"),
         ("domains: []\nnetwork: 7\n", "shop.yaml:2: network: write the network's name"),
         ("# nothing\n", "shop.yaml: there is no blueprint in it"),
