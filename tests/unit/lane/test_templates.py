@@ -67,4 +67,5 @@ def test_policies_that_come_and_go_for_ever_take_no_room(form: ModuleType, monke
             office.put(GOVERNING, replace(governing, actions=actions, tracking=turn))
             office.teach_all(1, ASKED)
             assert office.ask(1, ASKED) == [True, True]
+            assert len(office.tables._templates._policies) <= 2
     assert len(office.desks[1].archive.templates) < 20
