@@ -34,7 +34,8 @@ from dove_ryu.model.entities import (
     Verdict,
     VirtualNetwork,
 )
-from dove_ryu.model.resolution import Outcome, judge
+from dove_ryu.model.resolution import Outcome, answerable, judge
+from dove_ryu.model.treatment import treatment
 from dove_ryu.model.world import Fact, NetworkTables, World
 from dove_ryu.openflow.fields import OUTPUT_PORT, SOURCE_DOMAIN, VNI, Cookie, Kind
 from dove_ryu.openflow.flow import PacketIn, Resubmit, SetField
@@ -182,14 +183,18 @@ class LaneTables:
         return numbers, cookie, mac_number(endpoint.macs[0]), location.dpid, self._port(location.port)
 
     def _rule(self, sheet: Sheet, tables: NetworkTables, source: PolicyDomain, target: PolicyDomain) -> None:
-        """Let a sheet say what governs a pair of domains."""
+        """Let a sheet say what governs a pair of domains; of one that is logged, the plain way is to hear."""
+        governing = tables.policy(source.name, target.name)
+        if treatment(tables, governing).log:
+            sheet.rules.remove(source.number, target.number)
+            return
         flow = policy.entry(tables, source, target)
-        verdict, _ = judge(tables, tables.policy(source.name, target.name))
+        verdict, _ = judge(tables, governing)
+        passes = verdict is Verdict.ALLOW or answerable(tables, source.name, target.name) is not None
         if self._templates.crowded:
             self._forget_rules()
         template, label = self._templates.policy(flow.actions)
-        allows = verdict is Verdict.ALLOW
-        sheet.rules.put(source.number, target.number, (flow.cookie, flow.hard_timeout, template, allows, label))
+        sheet.rules.put(source.number, target.number, (flow.cookie, flow.hard_timeout, template, passes, label))
 
     def _way(self, desk: Desk, dpid: int, location: Location) -> None:
         """Let a desk know how its dSwitch reaches a location."""
