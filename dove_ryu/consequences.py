@@ -28,6 +28,7 @@ from dove_ryu.model.entities import (
     Segment,
     VirtualNetwork,
 )
+from dove_ryu.model.pools import outline
 from dove_ryu.model.provider import PROVIDED
 from dove_ryu.model.qos import Rate
 from dove_ryu.model.world import Change, Fact, NetworkTables, World
@@ -83,8 +84,9 @@ class Consequences:
         if isinstance(entity, DSwitch):
             self._touch_dswitch(entity.dpid)
         elif isinstance(entity, Appliance):
-            self._touch_appliance(entity.name)
-            self._vacate(entity.name, fact)
+            if not _same_outline(fact.before, fact.after):
+                self._touch_appliance(entity.name)
+                self._vacate(entity.name, fact)
         elif isinstance(entity, Seat):  # what is cached leads to segments, wherever these lead
             self._vacate(entity.appliance, fact)
         elif not isinstance(entity, Health):  # of which only standing flows are made
@@ -303,12 +305,14 @@ class Chained:
             networks = (change.network,)
         elif change.kind is DSwitch or change.kind in PROVIDED:
             networks = {*self._uses, *(tables.name for tables in self._world.chained())}
+        # Segments lead to an appliance however it is, and whichever of its instances have which slots.
+        inner = change.kind is Health or _same_outline(self._world.present(change), change.entity)
         for network in networks:
             used = self._used(network)
             if not used or (change.kind in PROVIDED and _appliance_of(change) not in used):
                 continue
             for dpid in self._holders(network, used):
-                if change.kind is Health:  # segments lead to an appliance however it is
+                if inner:
                     yield dpid, appliance_scope(_appliance_of(change)), ()
                 else:  # where an appliance is packets go on to all others
                     yield dpid, network, ()
@@ -335,6 +339,11 @@ class Chained:
         tables = self._world.tables.get(network)
         holders = self._world.provider.dpids(used) | (set() if tables is None else tables.hosts())
         return holders.union(*(self._places.get(name, ()) for name in used))
+
+
+def _same_outline(before: Entity | None, after: Entity | None) -> bool:
+    """Whether an appliance has changed in nothing that anything but its own flows is built on."""
+    return isinstance(before, Appliance) and isinstance(after, Appliance) and outline(before) == outline(after)
 
 
 def _appliance_of(change: Change) -> str:
