@@ -231,11 +231,10 @@ class Dps:
         """A flow of a dSwitch has ended: what takes its place, if its time was up while it was in use (F21)."""
         self._tombstones.get(dpid, {}).pop(end.flow.key, None)
         self.flow_log.end(dpid, end)
-        tables = self._tables_of(end.flow)
-        if end.why is not End.HARD or not end.packets or dpid not in self.connected or tables is None:
+        if end.why is not End.HARD or not end.packets or dpid not in self.connected:
             return []
-        flow = self.recall(dpid, end.flow)
-        if flow is None:
+        flow, tables = self.recall(dpid, end.flow), self._tables_of(end.flow)
+        if flow is None or tables is None:
             return []
         self.refreshed += 1
         self.flow_log.begin(dpid, tables, [flow])
@@ -347,10 +346,10 @@ def _rate_meters(flows: Iterable[Flow]) -> dict[Whose, int]:
     named = {}
     for flow in flows:
         cookie = Cookie.parse(flow.cookie)
-        for action in flow.actions if flow.table == RATE.number else ():
-            if cookie is not None and isinstance(action, Metered):
-                sender = flow.match.value(SOURCE_ENDPOINT) or 0
-                named[cookie.number, cookie.tracking, sender] = action.meter - FIRST_RATE_METER
+        meter = next((action.meter for action in flow.actions if isinstance(action, Metered)), None)
+        if flow.table == RATE.number and cookie is not None and meter is not None:
+            sender = flow.match.value(SOURCE_ENDPOINT) or 0
+            named[cookie.number, cookie.tracking, sender] = meter - FIRST_RATE_METER
     return named
 
 

@@ -81,6 +81,14 @@ def test_a_configuration_that_cannot_be_is_refused_with_its_place(kind: str, con
         ({"actions": ["urgent", "fw", "urgent"]}, ["policies[0].actions[2]: a second 'mark'"]),
         ({"actions": ["urgent"], "dscp": 1}, ["policies[0].actions[0]: a second 'mark'"]),
         ({"actions": ["slow"], "rate": {"kbps": 1}}, ["policies[0].actions[0]: a second 'rate'"]),
+        (
+            {"stateful": True, "symmetric": True},
+            ["policies[0].stateful: a symmetric policy lets all packets back already; leave one of them out"],
+        ),
+        (
+            {"actions": ["deny"], "stateful": True},
+            ["policies[0].stateful: of a policy that denies"],
+        ),
         ({"actions": ["log", "deny", "fw"]}, ["policies[0].actions[2]: of a policy that denies"]),
         ({"actions": ["deny", "urgent"]}, ["policies[0].actions[1]: of a policy that denies"]),
         (
