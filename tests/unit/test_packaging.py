@@ -103,4 +103,5 @@ def test_blueprints_are_shown() -> None:
         "blueprint.rst",
         "chains.rst",
         "first-steps.rst",
+        "policies.rst",
     }

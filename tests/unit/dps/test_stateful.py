@@ -131,6 +131,15 @@ def test_who_began_and_has_moved_hears_nothing_until_it_speaks() -> None:
     assert send(fabric, "e4", "e1", reply=True) == [(2, PORTS["n1"][0])]
 
 
+def test_a_connection_that_begins_after_a_move_is_answered() -> None:
+    """Where its beginner was nobody knows it, and who answers must not send there."""
+    fabric = world()
+    send(fabric, "e4", "e1")
+    put(fabric, Location("n1", "e1", 2, PORTS["n1"][0], 2))
+    assert send(fabric, "e1", "e4") == [E4]
+    assert send(fabric, "e4", "e1", reply=True) == [(2, PORTS["n1"][0])]
+
+
 @patient
 @given(st.lists(st.tuples(st.sampled_from(("e1", "e4")), st.booleans(), st.sampled_from(DPIDS)), max_size=12))
 def test_whatever_moves_nobody_but_red_ever_begins(steps: list[tuple[str, bool, int]]) -> None:
