@@ -51,7 +51,9 @@ def audit(standing: Iterable[Flow], held: Iterable[Flow], recall: Callable[[Flow
     """
     ours = [(flow, Cookie.parse(flow.cookie)) for flow in held]
     findings = [_foreign(flow) for flow, cookie in ours if cookie is None]
-    present = {flow.key: (flow, cookie) for flow, cookie in ours if cookie is not None}
+    # Lookouts are there for a moment and go by themselves.
+    lasting = ((flow, cookie) for flow, cookie in ours if cookie is not None and cookie.kind is not Kind.LOOKOUT)
+    present = {flow.key: (flow, cookie) for flow, cookie in lasting}
     wanted = {flow.key: flow for flow in standing}
     findings += _missing(wanted.values(), present.keys())
     for key, (flow, cookie) in present.items():

@@ -109,6 +109,10 @@ class Dps:
         """All the flows that a dSwitch should hold besides its cache, computed from nothing but the world."""
         return self._standing.compute(dpid)
 
+    def flows_about(self, dpid: int, tables: NetworkTables, endpoint: Endpoint) -> Iterable[Flow]:
+        """Of a dSwitch's standing flows, those of all its packets, of a network's chains, and of one endpoint."""
+        return self._standing.of(dpid, {WHOLE_DSWITCH: (), tables.name: {endpoint.name}}).values()
+
     def connect(
         self, dpid: int, ports: Mapping[str, int], installed: Iterable[Flow], metered: bool = True
     ) -> list[FlowChange]:

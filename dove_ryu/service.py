@@ -20,7 +20,9 @@ import dove_ryu
 from dove_ryu.audit import Finding
 from dove_ryu.control import Control
 from dove_ryu.dps import Dps
+from dove_ryu.expeditions import Counts
 from dove_ryu.figures import Connection, LaneFigures, ProbeFigures
+from dove_ryu.lookouts import MarkedPacket
 from dove_ryu.model.documents import ROOT, BadDocument, Pool, change_of
 from dove_ryu.model.entities import DSwitch, dpid_text
 from dove_ryu.model.provider import PROVIDED
@@ -52,7 +54,9 @@ class Service:
         self._dps = Dps()
         self._control = Control()
         self.switches = Switchboard(self._dps, lane or lane_form.load())
-        self.switches.later = self.switches.vigil.later = self.switches.prober.later = self._control.later
+        later = self._control.later
+        self.switches.later = self.switches.vigil.later = self.switches.prober.later = later
+        self.switches.expeditions.later = later
         self._arrived = threading.Condition()
         self._watching = threading.Thread(target=self._watch, name="dps-watch", daemon=True)
         self._stopping = threading.Event()
@@ -123,6 +127,22 @@ class Service:
             return answered.get(timeout=timeout)
         except queue.Empty:
             raise TimeoutError(f"dSwitch {dpid_text(dpid)} did not tell its flows within {timeout:g} s") from None
+
+    def expedition(self, timeout: float = 5.0) -> int:
+        """The number of the next marked packet (X2)."""
+        return self._control.ask(self.switches.expeditions.next_number, timeout)
+
+    def send_marked(self, number: int, marked: MarkedPacket, timeout: float = 10.0) -> Counts:
+        """Send a marked packet, and say how many packets each of its lookouts has seen.
+
+        :raises TimeoutError: where the DPS's thread does not come to it within *timeout* seconds.
+        """
+        answered: queue.SimpleQueue[Counts] = queue.SimpleQueue()
+        self.post(self.switches.expeditions.begin, number, marked, answered.put)
+        try:
+            return answered.get(timeout=timeout)
+        except queue.Empty:
+            raise TimeoutError(f"a marked packet was not sent within {timeout:g} s") from None
 
     def reached(self, revision: int, timeout: float = 5.0) -> bool:
         """Wait until the world holds the store's *revision*; whether it did so within *timeout* seconds."""

@@ -19,6 +19,7 @@ from typing import Protocol
 from dove_ryu.audits import Audits
 from dove_ryu.consequences import Effects
 from dove_ryu.dps import Dps, Observation, Refused, asked_for
+from dove_ryu.expeditions import Expeditions
 from dove_ryu.fairness import Admission
 from dove_ryu.features import Answer
 from dove_ryu.figures import Connection, LaneFigures, ProbeFigures
@@ -62,6 +63,7 @@ class Switchboard:
     :param form: of the fast lane (:mod:`dove_ryu.southbound.lane`).
     :ivar admission: who may ask the DPS now.
     :ivar audits: those under way.
+    :ivar expeditions: marked packets under way.
     :ivar lanes: what the fast lane knows.
     :ivar judge: says which instances of appliances work.
     :ivar listener: is told what is to be recorded.
@@ -87,6 +89,7 @@ class Switchboard:
         self._by_lane = 0
         self.revision = 0
         self.audits = Audits(dps.audit)
+        self.expeditions = Expeditions(self.link)
         self.vigil = Vigil(dps.relied_on, self._doubt)
         self._links: dict[int, Link] = {}
         self.judge = Judge(dps.world, self._tell, lambda: datetime.now(UTC).isoformat(timespec="milliseconds"))
@@ -303,7 +306,9 @@ class Switchboard:
 
     def _hear_end(self, link: Link, message: bytes) -> None:
         try:
-            link.send(self._dps.hear_end(link.dpid, codec.read_flow_end(message)))
+            end = codec.read_flow_end(message)
+            if not self.expeditions.hear(end):
+                link.send(self._dps.hear_end(link.dpid, end))
         except codec.UnknownOnWire as error:
             LOG.warning("dSwitch %s: %s", dpid_text(link.dpid), error)
 

@@ -23,10 +23,10 @@ import statistics
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path as File
+from pathlib import Path
 
 import newflows
-from bench_paths import ADDRESSES, DESTINATIONS, MOST_APPLIANCES, DovePath, HandMadePath, Path, build
+from bench_paths import ADDRESSES, DESTINATIONS, MOST_APPLIANCES, DoveRoute, HandMadeRoute, Route, build
 from demo_page import Page
 from emulation import Emulation, ended_by_signals, iperf3
 from hypervisor import ENDPOINT_MTU
@@ -67,7 +67,7 @@ MEASURES = (
     Measure("cached round trip, ms", lambda sample: sample.cached_ms, 2),
     Measure("first round trip, ms", lambda sample: sample.first_ms, 2),
 )
-OURS, THEIRS = DovePath.name, HandMadePath.name
+OURS, THEIRS = DoveRoute.name, HandMadeRoute.name
 
 
 # ---- measuring -----------------------------------------------------------------------------------
@@ -88,7 +88,7 @@ def take_turns(page: Page, tunnel: str, lengths: Sequence[int], rounds: int, sec
                         yield sample
 
 
-def _sample(path: Path, tunnel: str, appliances: int, number: int, seconds: int) -> Sample:
+def _sample(path: Route, tunnel: str, appliances: int, number: int, seconds: int) -> Sample:
     near, far = path.near, path.far
     path.forget()
     pings = near.ping(ADDRESSES[1], PINGS)
@@ -180,7 +180,7 @@ def main() -> int:
         default=lengths,
         help="through so many appliances, one after the other (0 1 2 3 4)",
     )
-    parser.add_argument("--json", type=File, metavar="FILE", help="write every sample into FILE as well")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample into FILE as well")
     args = parser.parse_args()
     page, tunnels = Page(), (args.tunnel,) if args.tunnel else TUNNELS
     samples: list[Sample] = []

@@ -28,7 +28,7 @@ MOST_APPLIANCES = 4
 DPS_OPTIONS = ("--dove-endpoint-rate", "100000", "--dove-endpoint-burst", "100000", "--dove-network-rate", "0")
 
 
-class Path:
+class Route:
     """Two servers with an endpoint each, and appliances on both of them."""
 
     name: str
@@ -73,7 +73,7 @@ class Path:
 # ---- the DPS's -----------------------------------------------------------------------------------
 
 
-class DovePath(Path):
+class DoveRoute(Route):
     """A policy between the endpoints' domains, with the chain in it."""
 
     name = "dSwitches"
@@ -150,7 +150,7 @@ class Stop(NamedTuple):
         return cls(node.server, **node.server_ports, tagged=True)
 
 
-class HandMadePath(Path):
+class HandMadeRoute(Route):
     """The same by static flows."""
 
     name = "hand-made path"
@@ -179,7 +179,7 @@ def _legs(stops: Sequence[Stop], first: int) -> Iterator[tuple[Hypervisor, str]]
             yield there.server, f"in_port={out},tun_id={leg},actions={arriving}"
 
 
-def build(net: Emulation, tunnel: str) -> tuple[Path, Path]:
+def build(net: Emulation, tunnel: str) -> tuple[Route, Route]:
     """Both paths in an empty `net`, which lead nowhere yet."""
     dps = net.add_dps(options=DPS_OPTIONS)
     dswitches = [net.add_server(f"dove{n}", f"10.0.0.{n}/24", encap_types=(tunnel,)) for n in (1, 2)]
@@ -188,4 +188,4 @@ def build(net: Emulation, tunnel: str) -> tuple[Path, Path]:
         for n in (1, 2)
     ]
     net.start()
-    return DovePath(net, dps, dswitches), HandMadePath(net, wires)
+    return DoveRoute(net, dps, dswitches), HandMadeRoute(net, wires)

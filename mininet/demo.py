@@ -179,6 +179,7 @@ def _hints(figure: Figure4, url: str) -> Iterator[str]:
         f"dove get endpoints -n {shop}": "",
         f"dove trace -n {shop} lb db1": "why the load balancer reaches no database",
         "dove get appliances -o wide": "which VLAN is whose",
+        f"dove trace -n {shop} lb ws1 --live": "a ping is sent; where was it seen?",
         f"nsenter -n -t {lb.pid} ping {figure.ip('ws1')}": "in lb; and while it runs, from a third shell:",
         f"dove delete policy 'lb>app' -n {shop}": "it stops",
         f"dove apply -f {shlex.quote(str(BLUEPRINT))}": "it goes on",

@@ -145,9 +145,19 @@ def _process_ids() -> Iterator[int]:
 def start_time_of(pid: int) -> str:
     """Clock ticks after boot at which the process started (proc(5), stat, field 22); '' when there is none, or one
     that is dead and waits for its parent to notice."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return ""
-    state, *rest = stat.rpartition(")")[2].split()
+    state, *rest = _statistics(pid) or ("Z",)
     return "" if state == "Z" else rest[18]
+
+
+def state_of(pid: int) -> str:
+    """What the process does (proc(5), stat, field 3): R runs or would, S waits; '' when there is none."""
+    state, *_ = _statistics(pid) or ("",)
+    return state
+
+
+def _statistics(pid: int) -> list[str]:
+    """The fields of proc(5), stat, from the third on; none when there is no such process."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []

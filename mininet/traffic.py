@@ -6,6 +6,7 @@ returns what it measured, so that a test can say what it expects in one line.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import signal
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import namespace
-from footprint import wait_until
+from footprint import DeadlineError, state_of, wait_until
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -145,11 +146,18 @@ class Capture:
         self.stop()
 
     def stop(self) -> None:
-        """End the capture and have the file complete."""
+        """End the capture and have the file complete, with all that has been there until now."""
         if self._tcpdump is not None:
+            with contextlib.suppress(DeadlineError):  # where there is always more, it ends somewhere
+                wait_until(self._has_seen_all, "tcpdump at rest", 1.0, interval=0.002)
             self._tcpdump.send_signal(signal.SIGINT)
             self._tcpdump.communicate()
             self._tcpdump = None
+
+    def _has_seen_all(self) -> bool:
+        """Whether tcpdump waits for a frame. One that is there wakes it up; told to end, it would leave that unread."""
+        assert self._tcpdump is not None
+        return state_of(self._tcpdump.pid) in ("S", "")
 
     def frames(self, only: str = "") -> list[str]:
         """The captured frames that pass the pcap filter `only`, one line each, as tcpdump prints them."""

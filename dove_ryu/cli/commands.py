@@ -233,14 +233,16 @@ def delete(client: Client, kind: Kind, name: str, network: str | None) -> None:
 )
 @click.argument("source", metavar="SRC", shell_complete=completion.endpoints)
 @click.argument("destination", metavar="DST", shell_complete=completion.endpoints)
+@click.option("--live", is_flag=True, help="Send a ping as from SRC, and say where it was seen.")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.pass_obj
-def trace(client: Client, network: str, source: str, destination: str, output: str) -> None:
+def trace(client: Client, network: str, source: str, destination: str, live: bool, output: str) -> None:
     """Say what happens to a packet from endpoint SRC to endpoint or address DST, and why.
 
-    It asks the DPS and sends nothing.
+    It asks the DPS and sends nothing, but with --live.
     """
-    answer = client.get("trace", network=network, source=source, destination=destination)
+    ask = client.post if live else client.get
+    answer = ask("trace", network=network, source=source, destination=destination)
     if output == "json":
         screen.as_json(answer)
     else:

@@ -78,8 +78,20 @@ def trace(source: str, destination: str, answer: Mapping[str, Any]) -> None:
     if answer["destination"] is not None and not answer["delivered"]:
         rows.append(("towards", ", ".join(_hops(answer["destination"]))))
     rows.append(("reason", answer["reason"]))
+    if "live" in answer:
+        rows += zip(chain(["live"], repeat("")), _sightings(answer["live"]), strict=False)
     for line in screen.columns(rows):
         screen.say(f"  {line}")
+
+
+def _sightings(live: Mapping[str, Any]) -> Iterator[str]:
+    """Where a packet was seen that has been sent, and what became of it."""
+    yield "a ping was sent from the source's port" if live["sent"] else "nothing was sent"
+    for seen in live["seen"]:
+        if seen["packets"]:
+            at = f" {seen['appliance']} (hop {seen['hop']})" if seen["hop"] else ""
+            yield f"  | {seen['point']}{at}, at dSwitch {seen['dswitch']}"
+    yield str(live["reason"])
 
 
 def _outcome(answer: Mapping[str, Any]) -> tuple[str, str]:

@@ -12,7 +12,9 @@ from typing import Protocol, TypeVar
 
 from dove_ryu.audit import Finding
 from dove_ryu.dps import Dps
+from dove_ryu.expeditions import Counts
 from dove_ryu.figures import Connection, LaneFigures, ProbeFigures
+from dove_ryu.lookouts import MarkedPacket
 from dove_ryu.northbound.problems import Refusal
 from dove_ryu.store import Conflict, Store
 
@@ -76,6 +78,18 @@ class Service(Protocol):
 
         :param repair: whether to send the remedies too.
         :raises TimeoutError: where it does not answer in time.
+        """
+
+    def expedition(self, timeout: float = 5.0) -> int:
+        """The number of the next marked packet.
+
+        :raises TimeoutError: as :meth:`ask` does.
+        """
+
+    def send_marked(self, number: int, marked: MarkedPacket, timeout: float = 10.0) -> Counts:
+        """Send a marked packet, and say how many packets each of its lookouts has seen.
+
+        :raises TimeoutError: as :meth:`ask` does.
         """
 
     def reached(self, revision: int, timeout: float = 5.0) -> bool:

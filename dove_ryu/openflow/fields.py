@@ -59,6 +59,7 @@ SOURCE_ENDPOINT = Bits("source endpoint", REGISTERS[3], 0, 32)
 DESTINATION_ENDPOINT = Bits("destination endpoint", REGISTERS[4], 0, 32)
 OUTPUT_PORT = Bits("output port", REGISTERS[5], 0, 32)
 SEGMENT_LABEL = Bits("segment label", REGISTERS[6], 0, 24)
+LOOKED_AT = Bits("tables in which a lookout has seen the packet", REGISTERS[15], 0, 32)
 
 PIPELINE_BITS = (
     VNI,
@@ -70,6 +71,7 @@ PIPELINE_BITS = (
     DESTINATION_ENDPOINT,
     OUTPUT_PORT,
     SEGMENT_LABEL,
+    LOOKED_AT,
 )
 refuse_overlap(PIPELINE_BITS)
 
@@ -90,6 +92,7 @@ class Kind(enum.IntEnum):
     NETWORK = 3
     TOMBSTONE = 4
     CHAIN = 5
+    LOOKOUT = 7
     LOCATION = 8
     POLICY = 9
     NEIGHBOUR = 10

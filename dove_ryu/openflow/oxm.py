@@ -164,6 +164,8 @@ _IS_ICMPV6 = (*_IS_IPV6, (IP_PROTO, ICMPV6))
 _IS_SOLICITATION_OR_ADVERTISEMENT = _IS_ICMPV6  # the type itself is checked by the switch: 135 or 136
 ICMP_TYPE = _field("icmp_type", "NXM_OF_ICMP_TYPE", (OPENFLOW_BASIC, 19), 8, DECIMAL, _IS_ICMP)
 ICMPV6_TYPE = _field("icmp_type", "NXM_NX_ICMPV6_TYPE", (OPENFLOW_BASIC, 29), 8, DECIMAL, _IS_ICMPV6, "icmpv6_type")
+ICMP_CODE = _field("icmp_code", "NXM_OF_ICMP_CODE", (OPENFLOW_BASIC, 20), 8, DECIMAL, _IS_ICMP)
+ICMPV6_CODE = _field("icmp_code", "NXM_NX_ICMPV6_CODE", (OPENFLOW_BASIC, 30), 8, DECIMAL, _IS_ICMPV6, "icmpv6_code")
 ND_TARGET = _field(
     "nd_target",
     "NXM_NX_ND_TARGET",

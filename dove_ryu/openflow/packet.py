@@ -1,7 +1,8 @@
-"""What the DPS reads from a frame that came up with a policy request, and the one packet that it writes itself.
+"""What the DPS reads from a frame that came up with a policy request, and the packets that it writes itself.
 
 Only addresses are read, at their fixed offsets; a frame that is too short or of another kind has none.  The
-time-exceeded message of the virtual router follows RFC 792 and RFC 4443, section 3.3.
+time-exceeded message of the virtual router follows RFC 792 and RFC 4443, section 3.3, and the echo request that a live
+trace sends RFC 792 and RFC 4443, section 4.1.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dove_ryu.openflow import oxm
 ETHERNET_HEADER = 14
 """Bytes before the payload; a frame that has fewer has no addresses."""
 _NEIGHBOUR_SOLICITATION_TARGET = slice(62, 78)
+_ECHOED = b"dove trace --live"
 
 
 def eth_type(frame: bytes) -> int:
@@ -84,6 +86,29 @@ def time_exceeded(frame: bytes, router_mac: str, router_ip: str) -> bytes | None
         kind = oxm.IPV6
     ethernet = frame[6:12] + oxm.mac_number(router_mac).to_bytes(6, "big") + kind.to_bytes(2, "big")
     return ethernet + header + message
+
+
+def echo_request(sender: tuple[str, str], receiver: tuple[str, str], code: int) -> bytes:
+    """A ping, of the version of IP that both addresses are of.
+
+    :param sender: MAC and IP address.
+    :param receiver: likewise.
+    :param code: of the ICMP message. It has no meaning there, and who answers says it back.
+    """
+    source, destination = _packed(sender[1]), _packed(receiver[1])
+    message = struct.pack("!BBHHH", 8 if len(source) == 4 else 128, code, 0, 0, 1) + _ECHOED
+    if len(source) == 4:
+        message = _checksummed(message)
+        header = _checksummed_at(
+            struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(message), 0, 0, 64, oxm.ICMP, 0, source, destination), 10
+        )
+        kind = oxm.IPV4
+    else:
+        message = _checksummed(message, source + destination + struct.pack("!II", len(message), oxm.ICMPV6))
+        header = struct.pack("!IHBB16s16s", 6 << 28, len(message), oxm.ICMPV6, 64, source, destination)
+        kind = oxm.IPV6
+    macs = (oxm.mac_number(mac).to_bytes(6, "big") for mac in (receiver[0], sender[0]))
+    return b"".join((*macs, kind.to_bytes(2, "big"), header, message))
 
 
 def _ip_packet(frame: bytes) -> bytes:

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import figure4
 import pytest
+from appliance import SSL
 from emulation import Emulation
 from figure4 import Figure4
+
+from dove_ryu.openflow.pipeline import CHAIN_HOP
 
 from .journeys import REPLY, REQUEST, Watch
 
@@ -80,3 +84,48 @@ def test_what_the_appliances_do_shows(figure: Figure4) -> None:
     assert watch.sightings(to(figure.ip("lb"), 23), "fw-out", "ws1") == []
     marked = {seen.place for seen in watch.sightings(f"({EXPEDITED}) and ({REQUEST} or tcp[tcpflags] = tcp-syn)")}
     assert marked == {"ws1"}
+
+
+# ---- a trace that sends --------------------------------------------------------------------------
+
+
+def trace_live(figure: Figure4) -> dict[str, Any]:
+    """From the load balancer to a web server: by FW-1 at the edge, SSL at the load balancer's own server."""
+    status, told = figure.dps.request("POST", "/v1/trace?network=shop&source=lb&destination=ws1")
+    assert status == 200, told
+    live: dict[str, Any] = told["live"]
+    assert not any("icmp_code" in server.ofctl("dump-flows") for server in figure.servers.values()), "lookouts are left"
+    return live
+
+
+def test_a_live_trace_sees_the_packet_at_every_hop(figure: Figure4) -> None:
+    """X2: once at each, in order, and what the machine answers."""
+    live = trace_live(figure)
+    assert (live["arrived"], live["answered"]) == (True, True), live["reason"]
+    seen = [(each["point"], each["appliance"], each["dswitch"][-1]) for each in live["seen"] if each["packets"]]
+    assert seen == [
+        *(("sent on to", "FW-1", "2"), ("handed over to", "FW-1", "1"), ("given back by", "FW-1", "1")),
+        *(("sent on to", "SSL", "1"), ("handed over to", "SSL", "2"), ("given back by", "SSL", "2")),
+        *(("delivered", None, "3"), ("answered", None, "3")),
+    ]
+    assert {each["packets"] for each in live["seen"]} <= {0, 1}
+
+
+def test_a_live_trace_finds_what_the_dps_cannot_know(figure: Figure4) -> None:
+    """X2: an appliance that drops, and a dSwitch that somebody else has changed."""
+    ssl, dpid = figure.appliances["SSL"], "0000000000000001"
+    ssl.load("icmp type echo-request drop")
+    try:
+        assert trace_live(figure)["reason"] == "it was handed over to SSL (hop 2), and never given back"
+    finally:
+        ssl.load(SSL)
+    figure.servers["edge"].ofctl("del-flows", f"table={CHAIN_HOP.number}")
+    try:
+        told = trace_live(figure)["reason"]
+        assert told == (
+            "it was handed over to FW-1 (hop 1), and never given back; "
+            f"not as it should be: dSwitch {dpid}, which `dove audit` tells about"
+        )
+    finally:
+        figure.dps.request("POST", f"/v1/dswitches/{dpid}/audit?repair")
+    assert trace_live(figure)["arrived"]

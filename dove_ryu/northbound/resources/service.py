@@ -17,6 +17,7 @@ from dove_ryu.northbound import instances
 from dove_ryu.northbound.answers import as_json, plain
 from dove_ryu.northbound.connections import LIVE, STALE, Connections, states
 from dove_ryu.northbound.interface import Service
+from dove_ryu.northbound.live import trace_live
 from dove_ryu.northbound.metrics import Metrics
 from dove_ryu.northbound.missing import no_network
 from dove_ryu.northbound.problems import Refusal
@@ -35,23 +36,27 @@ class ServiceResources:
 
     def table(self) -> Iterator[Resource]:
         """Every resource."""
-        yield Resource("/v1/trace", {"GET": self._get_trace}, parameters=_TRACED)
+        yield Resource("/v1/trace", {"GET": self._get_trace, "POST": self._post_trace}, parameters=_TRACED)
         yield Resource("/v1/status", {"GET": self._get_status})
         yield Resource("/metrics", {"GET": self._get_metrics}, parameters=None)
         yield Resource("/healthz", {"GET": self._get_health}, parameters=None, always=True)
         yield Resource("/readyz", {"GET": self._get_readiness}, parameters=None, always=True)
 
     def _get_trace(self, request: Request, names: Names) -> Response:
-        for name in _TRACED:
-            if not request.GET.get(name):
-                raise Refusal(400, f"parameter '{name}' is missing; give {', '.join(_TRACED)}")
-        network, source, destination = (request.GET[name] for name in _TRACED)
+        network, source, destination = _traced(request)
 
         def question(dps: Dps) -> dict[str, Any] | None:
             tables = dps.world.network(network)
             return None if tables is None else trace(dps, tables, source, destination)
 
         shown = self._service.ask(question)
+        if shown is None:
+            raise no_network(self._service, network)
+        return as_json(shown)
+
+    def _post_trace(self, request: Request, names: Names) -> Response:
+        network, source, destination = _traced(request)
+        shown = trace_live(self._service, network, source, destination)
         if shown is None:
             raise no_network(self._service, network)
         return as_json(shown)
@@ -85,6 +90,14 @@ class ServiceResources:
 
     def _get_readiness(self, request: Request, names: Names) -> Response:
         return plain("ready", 200) if self._service.ready else plain("not ready", 503)
+
+
+def _traced(request: Request) -> Iterator[str]:
+    """The parameters of a trace."""
+    for name in _TRACED:
+        if not request.GET.get(name):
+            raise Refusal(400, f"parameter '{name}' is missing; give {', '.join(_TRACED)}")
+    return (request.GET[name] for name in _TRACED)
 
 
 def _figures(dps: Dps) -> dict[str, Any]:

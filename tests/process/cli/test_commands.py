@@ -219,6 +219,26 @@ allowed: app1 -> db1 in network shop
 
 
 @pytest.mark.usefixtures("deployed")
+def test_a_live_trace_says_what_came_of_a_packet(dove: Dove, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is connected here but by word, so that nobody takes the packet."""
+    for pause in ("SETTLING", "FLIGHT", "GRACE"):
+        monkeypatch.setattr(f"dove_ryu.expeditions.{pause}", 0.01)
+    nowhere = (
+        "it was seen nowhere behind the source's own dSwitch; dSwitch 0000000000000002 did not say what it has seen"
+    )
+    lines = dove("trace", "-n", "shop", "app1", "db1", "--live").out.splitlines()
+    assert lines[0] == "allowed: app1 -> db1 in network shop"
+    assert lines[-2:] == [
+        "  live    a ping was sent from the source's port",
+        f"          {nowhere}",
+    ]
+    assert dove("trace", "-n", "shop", "app1", "10.9.9.9", "--live").out.splitlines()[-2:] == [
+        "  live    nothing was sent",
+        "          a packet is sent from an endpoint to an endpoint, and one of the two is none",
+    ]
+
+
+@pytest.mark.usefixtures("deployed")
 def test_trace_on_one_dswitch(dps: Dps, dove: Dove) -> None:
     dps.attach("db1", 1, "tap-db1")
     assert (

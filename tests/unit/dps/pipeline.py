@@ -71,8 +71,8 @@ IPV6: dict[Field, Span] = {
     oxm.IPV6_SRC: (22, 38),
     oxm.IPV6_DST: (38, 54),
 }
-ICMP: dict[Field, Span] = {oxm.ICMP_TYPE: (34, 35)}
-ICMPV6: dict[Field, Span] = {oxm.ICMPV6_TYPE: (54, 55)}
+ICMP: dict[Field, Span] = {oxm.ICMP_TYPE: (34, 35), oxm.ICMP_CODE: (35, 36)}
+ICMPV6: dict[Field, Span] = {oxm.ICMPV6_TYPE: (54, 55), oxm.ICMPV6_CODE: (55, 56)}
 NEIGHBOUR: dict[Field, Span] = {oxm.ND_RESERVED: (58, 62), oxm.ND_TARGET: (62, 78), oxm.ND_OPTIONS_TYPE: (78, 79)}
 LINK_LAYER: dict[tuple[int, int], dict[Field, Span]] = {
     (oxm.NEIGHBOUR_SOLICITATION, 1): {oxm.ND_SLL: (80, 86)},
@@ -88,16 +88,23 @@ class Packet:
     known: dict[Field, int] = field(default_factory=dict)
 
     def spans(self) -> dict[Field, Span]:
-        """Where the fields are that this very frame has."""
-        kind = int.from_bytes(self.frame[12:14], "big")
+        """Where the fields are that this very frame has; what is behind a tag is there all the same."""
+        if not self.tagged:
+            return self._spans(self.frame)
+        spans = self._spans(self.frame[:12] + self.frame[16:])
+        return {what: (low + 4, high + 4) if low >= 12 else (low, high) for what, (low, high) in spans.items()}
+
+    @staticmethod
+    def _spans(frame: bytearray) -> dict[Field, Span]:
+        kind = int.from_bytes(frame[12:14], "big")
         layers = {oxm.ARP: ARP, oxm.IPV4: IPV4, oxm.IPV6: IPV6}.get(kind, {})
         spans = ETHERNET | layers
-        if kind == oxm.IPV4 and self.frame[23] == oxm.ICMP:
+        if kind == oxm.IPV4 and frame[23] == oxm.ICMP:
             spans |= ICMP
-        if kind == oxm.IPV6 and self.frame[20] == oxm.ICMPV6:
+        if kind == oxm.IPV6 and frame[20] == oxm.ICMPV6:
             spans |= ICMPV6
-            if self.frame[54] in (oxm.NEIGHBOUR_SOLICITATION, oxm.NEIGHBOUR_ADVERTISEMENT):
-                spans |= NEIGHBOUR | LINK_LAYER.get((self.frame[54], self.frame[78]), {})
+            if frame[54] in (oxm.NEIGHBOUR_SOLICITATION, oxm.NEIGHBOUR_ADVERTISEMENT):
+                spans |= NEIGHBOUR | LINK_LAYER.get((frame[54], frame[78]), {})
         return spans
 
     @property

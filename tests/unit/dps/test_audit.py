@@ -60,6 +60,11 @@ def test_a_flow_that_nobody_needs(fabric: Fabric) -> None:
     is_remedied(fabric)
 
 
+def test_a_lookout_is_nobodys_concern(fabric: Fabric) -> None:
+    fabric.switches[1].carry_out([CLASSIFY.flow(77, {}, [], Cookie(Kind.LOOKOUT, 1), hard_timeout=5)])
+    assert findings(fabric) == []
+
+
 @pytest.mark.parametrize("where", [Match(), match({ETH_DST: A.macs[0]})], ids=["all", "some"])
 def test_a_flow_of_somebody_else(fabric: Fabric, where: Match) -> None:
     """It goes by its cookie: what it matches may be nothing that ours can match, and is not read."""

@@ -11,7 +11,9 @@ from webob import Request, Response
 
 from dove_ryu.audit import Finding
 from dove_ryu.dps import Dps
+from dove_ryu.expeditions import Counts
 from dove_ryu.figures import Connection, LaneFigures, ProbeFigures
+from dove_ryu.lookouts import MarkedPacket, Point
 from dove_ryu.model.documents import BadDocument, change_of
 from dove_ryu.northbound import interface
 from dove_ryu.northbound.rest import application
@@ -46,6 +48,7 @@ class Service:
     """A DPS on an empty store: one thread at a time has it, and it follows the store commit by commit.
 
     :ivar patience: the longest wait, in seconds, for tests of not waiting for ever.
+    :ivar seen: how many packets lookouts see, by the hop and the point that they are for; None: they do not say.
     """
 
     version = "1.2.3"
@@ -55,6 +58,7 @@ class Service:
         self.started = datetime.now(UTC)
         self.ready = True
         self.patience = 30.0
+        self.seen: dict[tuple[int, Point], int | None] = {}
         self.dps = Dps()
         self.switches = Switchboard(self.dps)
         self.turn = threading.Lock()
@@ -83,6 +87,12 @@ class Service:
 
     def audit(self, dpid: int, repair: bool = False, timeout: float = 10.0) -> list[Finding] | None:
         return None  # nothing connects to it; :fixture:`running` is for that
+
+    def expedition(self, timeout: float = 5.0) -> int:
+        return self.ask(lambda _: self.switches.expeditions.next_number())
+
+    def send_marked(self, number: int, marked: MarkedPacket, timeout: float = 10.0) -> Counts:
+        return [self.seen.get((lookout.hop, lookout.point), 0) for lookout in marked.lookouts]
 
     def reached(self, revision: int, timeout: float = 5.0) -> bool:
         with self._arrived:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from os_ken.lib.packet import ethernet, icmp, icmpv6, in_proto, ipv4, ipv6, packet, packet_utils
 
 from dove_ryu.openflow.packet import (
+    echo_request,
     eth_destination,
     eth_source,
     eth_type,
@@ -106,6 +107,26 @@ def test_time_exceeded_over_ipv6_is_right(payload: bytes, hop_limit: int) -> Non
     assert packet_utils.checksum_ip(inner, inner.payload_length, answer[54:]) == 0
     assert (message.type_, message.code) == (icmpv6.ICMPV6_TIME_EXCEEDED, 0)
     assert answer[62:] == frame[14 : 14 + 1232]
+
+
+def test_an_echo_request_is_right() -> None:
+    frame = echo_request((A, "10.0.0.10"), (B, "10.0.0.11"), 215)
+    read = packet.Packet(frame)
+    outer, inner, message = (read.get_protocol(kind) for kind in (ethernet.ethernet, ipv4.ipv4, icmp.icmp))
+    assert (outer.dst, outer.src, inner.src, inner.dst) == (B, A, "10.0.0.10", "10.0.0.11")
+    assert (message.type, message.code) == (icmp.ICMP_ECHO_REQUEST, 215)
+    assert inner.total_length == len(frame) - 14
+    assert packet_utils.checksum(frame[14:34]) == packet_utils.checksum(frame[34:]) == 0
+
+
+def test_an_echo_request_over_ipv6_is_right() -> None:
+    frame = echo_request((A, "fd00::a"), (B, "fd00::b"), 215)
+    read = packet.Packet(frame)
+    outer, inner, message = (read.get_protocol(kind) for kind in (ethernet.ethernet, ipv6.ipv6, icmpv6.icmpv6))
+    assert (outer.dst, outer.src, inner.src, inner.dst) == (B, A, "fd00::a", "fd00::b")
+    assert (message.type_, message.code) == (icmpv6.ICMPV6_ECHO_REQUEST, 215)
+    assert inner.payload_length == len(frame) - 54
+    assert packet_utils.checksum_ip(inner, inner.payload_length, frame[54:]) == 0
 
 
 def test_padding_of_a_short_frame_is_not_quoted() -> None:
