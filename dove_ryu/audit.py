@@ -57,7 +57,7 @@ def audit(standing: Iterable[Flow], held: Iterable[Flow], recall: Callable[[Flow
     wanted = {flow.key: flow for flow in standing}
     findings += _missing(wanted.values(), present.keys())
     for key, (flow, cookie) in present.items():
-        if cookie.kind.cached or cookie.kind is Kind.TOMBSTONE:
+        if cookie.kind.recalled:
             findings += _outdated(flow, cookie, recall(flow))
         elif key not in wanted:
             findings.append(_surplus(flow, Difference.SURPLUS, "nothing here needs it"))

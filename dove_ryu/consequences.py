@@ -9,6 +9,7 @@ the exception that the report makes: the dSwitch that it left keeps tombstones, 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from dove_ryu.features import Feature
@@ -31,7 +32,7 @@ from dove_ryu.model.provider import PROVIDED
 from dove_ryu.model.world import Change, Fact, NetworkTables, World
 from dove_ryu.openflow.fields import CACHED_COOKIE, CACHED_MASK, VNI
 from dove_ryu.openflow.flow import Flow, FlowChange, FlowDelete, match
-from dove_ryu.standing import WHOLE_DSWITCH, Parts, Scope, StandingFlows
+from dove_ryu.standing import WHOLE_DSWITCH, Parts, Scope, StandingFlows, appliance_scope
 
 Effects = dict[int, list[FlowChange]]
 """What to send, by datapath id."""
@@ -83,10 +84,7 @@ class Consequences:
         elif isinstance(entity, Appliance):
             self._touch_appliance(entity.name)
             self._vacate(entity.name, fact)
-        elif isinstance(entity, Seat):
-            # What is cached leads to segments, wherever these lead; but a policy denies that leads nowhere.
-            if None in (fact.before, fact.after):
-                self._touch_appliance(entity.appliance)
+        elif isinstance(entity, Seat):  # what is cached leads to segments, wherever these lead
             self._vacate(entity.appliance, fact)
         elif not isinstance(entity, Health):  # of which only standing flows are made
             assert tables is not None, "what is in a network has tables"
@@ -237,7 +235,9 @@ class Chained:
         self._world = world
         self._places: dict[str, set[int]] = {}
         self._uses: dict[str, set[str]] = {}
+        self._moves: Counter[str] = Counter()
         for change in changes:
+            self._moves[change.network] += change.kind is Location
             if isinstance(change.entity, Segment):
                 self._uses.setdefault(change.network, set()).add(change.entity.appliance)
             elif isinstance(change.entity, Appliance | Seat):
@@ -253,9 +253,25 @@ class Chained:
             networks = {*self._uses, *(tables.name for tables in self._world.chained())}
         for network in networks:
             used = self._used(network)
-            if used and (change.kind not in PROVIDED or _appliance_of(change) in used):
-                for dpid in self._holders(network, used):
+            if not used or (change.kind in PROVIDED and _appliance_of(change) not in used):
+                continue
+            for dpid in self._holders(network, used):
+                if change.kind is Health:  # segments lead to an appliance however it is
+                    yield dpid, appliance_scope(_appliance_of(change)), ()
+                else:  # where an appliance is packets go on to all others
                     yield dpid, network, ()
+                    yield from ((dpid, appliance_scope(name), ()) for name in used)
+        if change.kind is Location:
+            yield from self._hosting(change)
+
+    def _hosting(self, change: Change) -> Iterator[Part]:
+        """A dSwitch that comes to host a network, or no longer does, sends its packets to the network's appliances."""
+        tables = self._world.tables.get(change.network)
+        for place in (self._world.present(change), change.entity):
+            for dpid in place.dpids if isinstance(place, Location) else ():
+                hosted = () if tables is None else tables.hosted.get(dpid, ())
+                if len(hosted) <= self._moves[change.network]:  # otherwise others are there, before and after
+                    yield from ((dpid, appliance_scope(name), ()) for name in self._used(change.network))
 
     def _used(self, network: str) -> set[str]:
         """The appliances that a network's segments lead to, or will."""

@@ -24,6 +24,7 @@ from dove_ryu.features.migration import Migration
 from dove_ryu.features.multicast import Multicast
 from dove_ryu.features.neighbour import Neighbour
 from dove_ryu.features.policy import PolicyCache
+from dove_ryu.features.pools import Pools
 from dove_ryu.features.probing import Probing
 from dove_ryu.features.router import Router
 from dove_ryu.features.source_guard import SourceGuard
@@ -35,7 +36,7 @@ from dove_ryu.openflow import oxm, packet
 from dove_ryu.openflow.fields import BY_ADDRESS, SOURCE_DOMAIN, VNI, Cookie, Kind
 from dove_ryu.openflow.flow import End, Flow, FlowChange, FlowEnd, FlowKey, PacketIn
 from dove_ryu.openflow.pipeline import DELIVER, LOCATION, NEIGHBOUR, POLICY
-from dove_ryu.standing import WHOLE_DSWITCH, Parts, StandingFlows
+from dove_ryu.standing import WHOLE_DSWITCH, Parts, StandingFlows, appliance_scope
 
 FEATURES: tuple[Feature, ...] = (
     Classify(),
@@ -47,6 +48,7 @@ FEATURES: tuple[Feature, ...] = (
     Unicast(),
     PolicyCache(),
     Chaining(),
+    Pools(),
     Probing(),
     Migration(),
 )
@@ -162,6 +164,8 @@ class Dps:
             parts[dpid].setdefault(place.network, set()).add(place.endpoint)
         for tables in self.world.chained():
             parts[dpid].setdefault(tables.name, set())
+        for name in self.world.appliances_at(dpid):
+            parts[dpid].setdefault(appliance_scope(name), set())
         work = self._consequences(parts)
         self.world.ports[dpid] = dict(ports)
         if tunnels:
@@ -234,7 +238,7 @@ class Dps:
         """What a dSwitch's cache should be, of what it is; a flow that differs in nothing but its age is as it is."""
         for flow in installed:
             cookie = Cookie.parse(flow.cookie)
-            if cookie is not None and (cookie.kind.cached or cookie.kind is Kind.TOMBSTONE):
+            if cookie is not None and cookie.kind.recalled:
                 today = self.recall(dpid, flow)
                 if today is not None:
                     yield flow if (today.actions, today.cookie) == (flow.actions, flow.cookie) else today

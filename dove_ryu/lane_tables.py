@@ -259,9 +259,11 @@ class LaneTables:
                 for side in (fact.before, fact.after):
                     if isinstance(side, VirtualNetwork):
                         self._drop(side.vni)
-            case Appliance() | Seat() | Health():
+            case Appliance():
                 for sheet in self._sheets.values():
                     sheet.rules.clear()
+            case Seat() | Health():
+                pass  # whom a segment leads to is no answer of the lane's
             case entity:
                 self._hear_within(entity.network, fact)
 

@@ -144,15 +144,16 @@ def _at_appliances(
                 point = Point.SENT_ON if flow.table == CHAIN.number else Point.HANDED_OVER
                 yield from _before(dpid, point, labels[label], flow, mark)
             elif flow.table == CHAIN_RETURN.number:
-                yield from _before(dpid, Point.GIVEN_BACK, _hop_before(flow, labels), flow, mark)
+                yield from _before(dpid, Point.GIVEN_BACK, labels[_label_given(flow)], flow, mark)
 
 
-def _hop_before(flow: Flow, labels: dict[int, int]) -> int:
-    """Of which appliance a flow takes packets back: what it does with them says which is the next."""
-    for action in flow.actions:
-        if isinstance(action, SetField) and action.field is SEGMENT_LABEL.field:
-            return labels[SEGMENT_LABEL.read(action.value)] - 1
-    return len(labels)
+def _label_given(flow: Flow) -> int:
+    """The label of the segment that a flow of CHAIN_RETURN takes packets back from."""
+    return next(
+        SEGMENT_LABEL.read(action.value)
+        for action in flow.actions
+        if isinstance(action, SetField) and action.field is SEGMENT_LABEL.field
+    )
 
 
 def _at_destination(dpid: int, flows: Iterable[Flow], receiver: Endpoint, port: int, marks: Marks) -> Iterator[Lookout]:

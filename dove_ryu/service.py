@@ -54,9 +54,8 @@ class Service:
         self._dps = Dps()
         self._control = Control()
         self.switches = Switchboard(self._dps, lane or lane_form.load())
-        later = self._control.later
-        self.switches.later = self.switches.vigil.later = self.switches.prober.later = later
-        self.switches.expeditions.later = later
+        self.switches.later = self.switches.vigil.later = self._control.later
+        self.switches.prober.later = self.switches.expeditions.later = self._control.later
         self._arrived = threading.Condition()
         self._watching = threading.Thread(target=self._watch, name="dps-watch", daemon=True)
         self._stopping = threading.Event()

@@ -3,9 +3,9 @@
 They are a function of the world, and the world is all that is kept: the flows of a million hosted endpoints would take
 ten times its memory.  So what a change replaces is computed when it is about to happen, what takes its place when it
 has happened, and the difference is sent.  That is affordable because a change touches few *parts*: a dSwitch's own
-flows, or those of some endpoints of one network that are at a dSwitch, with the flows that the dSwitch has for the
-network as soon as anything of it is there.  A full computation from the world is the truth, and renewing parts comes to
-the same.
+flows, those that lead to one appliance, or those of some endpoints of one network that are at a dSwitch, with the flows
+that the dSwitch has for the network as soon as anything of it is there.  A full computation from the world is the truth,
+and renewing parts comes to the same.
 
 Two endpoints may claim one flow for a moment, as when a port or an address changes hands.  The first in the alphabet,
 by network and name, then has it, so whoever may claim the flows of a part is renewed with it.
@@ -22,10 +22,16 @@ from dove_ryu.openflow.pipeline import miss_flows
 from dove_ryu.openflow.plan import plan
 
 Scope = str
-"""A network's name, or :data:`WHOLE_DSWITCH`."""
+"""A network's name, :data:`WHOLE_DSWITCH` or an :func:`appliance_scope`."""
 
 WHOLE_DSWITCH: Scope = ""
 """The flows of a dSwitch that hosts nothing."""
+
+
+def appliance_scope(name: str) -> Scope:
+    """The flows of a dSwitch towards an appliance, which networks have in common."""
+    return f"/{name}"  # no network is called so
+
 
 Parts = dict[int, dict[Scope, set[str]]]
 """Names of endpoints, by the network that they are in, by the datapath id of a dSwitch where they are or may be."""
@@ -47,8 +53,9 @@ class StandingFlows:
     def compute(self, dpid: int) -> list[Flow]:
         """All of a dSwitch's, from nothing but the world."""
         passed = {tables.name: () for tables in self._world.chained()}
+        towards = {appliance_scope(name): () for name in self._world.appliances_at(dpid)}
         hosted = {tables.name: tables.hosted[dpid] for tables in self._world.hosted(dpid)}
-        return list(self.of(dpid, {WHOLE_DSWITCH: (), **passed, **hosted}).values())
+        return list(self.of(dpid, {WHOLE_DSWITCH: (), **towards, **passed, **hosted}).values())
 
     def begin(self, dpid: int, installed: Iterable[Flow], cached: Iterable[Flow]) -> list[FlowChange]:
         """A dSwitch that holds *installed* flows, and may go on with *cached* ones, connects: what makes it right."""
@@ -77,6 +84,9 @@ class StandingFlows:
             for feature in self._features:
                 yield from feature.dswitch_flows(self._world, dpid)
             return
+        if scope.startswith(appliance_scope("")):
+            yield from self._towards(dpid, scope.removeprefix(appliance_scope("")))
+            return
         tables = self._world.network(scope)
         if tables is None or tables.network is None or self._world.network_of_vni(tables.network.vni) is not tables:
             return
@@ -87,6 +97,12 @@ class StandingFlows:
             part = tables.with_only(dpid, (name for name in sorted(names) if tables.is_at(name, dpid)))
             for feature in self._features:
                 yield from feature.network_flows(self._world, dpid, part)
+
+    def _towards(self, dpid: int, name: str) -> Iterator[Flow]:
+        appliance = self._world.appliances.get(name)
+        if appliance is not None and self._world.is_used_at(name, dpid):
+            for feature in self._features:
+                yield from feature.appliance_flows(self._world, dpid, appliance)
 
 
 class Renewal:

@@ -233,16 +233,24 @@ def delete(client: Client, kind: Kind, name: str, network: str | None) -> None:
 )
 @click.argument("source", metavar="SRC", shell_complete=completion.endpoints)
 @click.argument("destination", metavar="DST", shell_complete=completion.endpoints)
+@click.option("--tcp", metavar="PORT:PORT", default="", help="Ask of this connection: its ports at SRC and at DST.")
+@click.option("--udp", metavar="PORT:PORT", default="", help="Likewise.")
 @click.option("--live", is_flag=True, help="Send a ping as from SRC, and say where it was seen.")
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.pass_obj
-def trace(client: Client, network: str, source: str, destination: str, live: bool, output: str) -> None:
+def trace(
+    client: Client, network: str, source: str, destination: str, tcp: str, udp: str, live: bool, output: str
+) -> None:
     """Say what happens to a packet from endpoint SRC to endpoint or address DST, and why.
 
-    It asks the DPS and sends nothing, but with --live.
+    It asks the DPS and sends nothing, but with --live. Which instance of an appliance a packet passes depends on its
+    connection: without --tcp or --udp all that it may be are named.
     """
+    if [bool(tcp), bool(udp), live].count(True) > 1:
+        raise BadArgument("say one of --tcp, --udp and --live, which sends a ping")
+    connection = {"protocol": "tcp" if tcp else "udp", "ports": tcp or udp} if tcp or udp else {}
     ask = client.post if live else client.get
-    answer = ask("trace", network=network, source=source, destination=destination)
+    answer = ask("trace", network=network, source=source, destination=destination, **connection)
     if output == "json":
         screen.as_json(answer)
     else:

@@ -142,7 +142,18 @@ def _appliance(hop: Mapping[str, Any]) -> Iterator[str]:
     if tunnel is not None:
         yield f"{tunnel['type']} to {tunnel['remote_ip']}, label {tunnel['label']}"
     tag = "no tag" if hop["vlan"] is None else f"VLAN {hop['vlan']}"
-    yield f"{hop['action']}: {hop['appliance']}/{hop['instance']} at dSwitch {hop['dswitch']}, {tag}"
+    copied = "a copy to " if hop["tap"] else ""
+    yield f"{hop['action']}: {copied}{hop['appliance']}{_instance(hop)}, {tag}"
+
+
+def _instance(hop: Mapping[str, Any]) -> str:
+    """Which instance it is, or may be."""
+    if hop["left_out"]:
+        return " left out, it fails open"
+    older = f" (older connections: {', '.join(hop['drained'])})" if hop["drained"] else ""
+    if hop["instance"] is None:
+        return f"/{'|'.join(hop['candidates']) or 'none works'} by connection{older}"
+    return f"/{hop['instance']} at dSwitch {hop['dswitch']}{older}"
 
 
 def _hops(end: Mapping[str, Any]) -> list[str]:

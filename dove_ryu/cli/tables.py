@@ -71,12 +71,11 @@ def _host(endpoint: Object) -> str:
 def _instance(instance: Object) -> str:
     """``NAME:INGRESS>EGRESS@DPID``, or one port where there is one, or a dash where it is nowhere.
 
-    Behind it ``(down)`` where it does not work, ``(idle)`` where it gets nothing new.
+    Behind it ``(down)`` where it does not work, ``(idle)`` where it gets nothing, ``(drained)`` nothing new.
     """
-    seat, marks = (
-        instance["seat"],
-        ("" if instance["health"]["up"] else "(down)", "" if instance["weight"] else "(idle)"),
-    )
+    seat = instance["seat"]
+    idle = "(idle)" if not instance["weight"] else "(drained)" if instance["drain"] else ""
+    marks = ("" if instance["health"]["up"] else "(down)", idle)
     place = NOTHING
     if seat:
         ports = dict.fromkeys((seat["ingress"], seat["egress"]))
@@ -194,6 +193,8 @@ _COLUMNS: dict[Kind, tuple[Column, ...]] = {
         _field("kind"),
         _field("sharing"),
         _field("routed"),
+        _field("tap", wide=True),
+        _field("on_failure", wide=True),
         Column("instances", lambda each: text(list(map(_instance, each["instances"])))),
         Column("segments", lambda each: str(len(each["segments"]))),
         Column("probe", lambda each: _probe(each["probe"]), wide=True),

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from dove_ryu.model.addresses import is_ipv6, is_mac
-from dove_ryu.model.entities import Endpoint, Learned, Location, Service
+from dove_ryu.model.entities import Appliance, Endpoint, Instance, Learned, Location, Service
 from dove_ryu.model.resolution import PolicyReply
 from dove_ryu.model.tunnel import tunnel_between
 from dove_ryu.model.world import Fact, NetworkTables, World
@@ -113,6 +113,10 @@ class Feature:
         """Standing flows of a dSwitch that packets of a network can come to on their way through appliances."""
         return ()
 
+    def appliance_flows(self, world: World, dpid: int, appliance: Appliance) -> Iterable[Flow]:
+        """Standing flows of a dSwitch where packets may be on their way to an appliance."""
+        return ()
+
     def cache(self, request: Request) -> Iterable[Flow]:
         """The flows by which a dSwitch remembers the reply to *request*."""
         return ()
@@ -161,10 +165,14 @@ def tunnel(world: World, here: int, there: int) -> tuple[int, list[Action]] | No
     return port, [put(oxm.TUN_IPV6_DST if is_ipv6(address) else oxm.TUN_DST, address)]
 
 
-def onward(world: World, here: int, there: int, label: int | None = None) -> list[Action] | None:
+BY_NETWORK: tuple[Action, ...] = (Move(oxm.METADATA, oxm.TUN_ID, VNI.width),)
+"""Lets a tunnel carry the identifier of a packet's network."""
+
+
+def onward(world: World, here: int, there: int, identify: Iterable[Action] = BY_NETWORK) -> list[Action] | None:
     """The actions that send a packet, whichever port it came from, through the tunnel to another dSwitch.
 
-    :param label: of the segment that it goes on by; None for its network's identifier.
+    :param identify: what gives the tunnel its identifier.
     """
     way = tunnel(world, here, there)
     if way is None:
@@ -172,8 +180,19 @@ def onward(world: World, here: int, there: int, label: int | None = None) -> lis
     port, actions = way
     # What came by IPv4 still has that address as its destination, and a switch would prefer it to an IPv6 one.
     fresh: list[Action] = [put(oxm.TUN_DST, 0), put(oxm.TUN_IPV6_DST, 0), *actions]
-    identify = Move(oxm.METADATA, oxm.TUN_ID, VNI.width) if label is None else put(oxm.TUN_ID, label)
-    return [*fresh, identify, put(oxm.IN_PORT_NXM, 0), Output(port)]
+    return [*fresh, *identify, put(oxm.IN_PORT_NXM, 0), Output(port)]
+
+
+def seated(world: World, dpid: int, appliance: Appliance) -> dict[Instance, int | None]:
+    """The instances of an appliance at a dSwitch, each with the number of its ingress port, None where none is shown."""
+    ports, found = world.ports.get(dpid, {}), {}
+    for instance in appliance.instances:
+        numbers = [
+            ports.get(seat.ingress) for seat in world.provider.seats_of(appliance, instance) if seat.dpid == dpid
+        ]
+        if numbers:
+            found[instance] = next((number for number in numbers if number is not None), None)
+    return found
 
 
 def arrivals(tables: NetworkTables, endpoint: Endpoint) -> Iterator[tuple[int, Terms, list[Action]]]:

@@ -1,10 +1,13 @@
 """Service chains: from a policy's verdict through its appliances, in order, to where the packet then goes (F16, F17).
 
 Each appliance of each chained policy is reached over a segment of its own.  POLICY gives a packet the label of the
-first one; CHAIN leads by the label, here or through a tunnel that carries it instead of a VNI; CHAIN_HOP hands the packet
-over under the segment's VLAN.  What comes back is known by port and tag, and by nothing that the appliance may have
-rewritten: CHAIN_RETURN gives it the next label or, after the last appliance, its network and the policy's source domain
-again.  LOCATION then finds whoever is its destination by now, and POLICY passes what is marked as chained.
+first one; CHAIN tells by the label which appliance is next, and which of its slots the connection is in; POOL and INSTANCE
+find the instance, here or through a tunnel that carries the label instead of a VNI; CHAIN_HOP hands the packet over under
+the segment's VLAN.  What comes back is known by port and tag, and by nothing that the appliance may have rewritten:
+CHAIN_RETURN gives it its segment's label again, and NEXT_HOP the next one or, after the last appliance, its network and the
+policy's source domain.  LOCATION then finds whoever is its destination by now, and POLICY passes what is marked as chained.
+
+A tap gets a copy, and the packet itself goes to NEXT_HOP at once.
 
 Labels only ever lead from one hop to the next, so that no packet can run in a circle; and all of a chain's flows are
 there or none, so that none is left out.  A packet whose segment is not known at a dSwitch ends there.
@@ -14,22 +17,39 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from dove_ryu.features import Feature, onward
+from dove_ryu.features import Feature, seated
 from dove_ryu.model.chains import Hop, chain
-from dove_ryu.model.entities import Appliance, Instance, Policy, Seat, Service, Verdict
+from dove_ryu.model.entities import Appliance, OnFailure, Policy, Service, Verdict
+from dove_ryu.model.pools import SLOTS, spreads
 from dove_ryu.model.resolution import judge
 from dove_ryu.model.world import NetworkTables, World
 from dove_ryu.openflow import oxm
-from dove_ryu.openflow.fields import BY_ADDRESS, CHAINED, SEGMENT_LABEL, SOURCE_DOMAIN, VNI, Cookie, Kind
-from dove_ryu.openflow.flow import Action, Flow, Output, PopVlan, PushVlan, Terms, put
+from dove_ryu.openflow.fields import (
+    APPLIANCE,
+    BY_ADDRESS,
+    CHAINED,
+    HANDED_BACK,
+    OUTPUT_PORT,
+    SEGMENT_LABEL,
+    SLOT,
+    SOURCE_DOMAIN,
+    VNI,
+    Cookie,
+    Kind,
+)
+from dove_ryu.openflow.flow import Action, Clone, Flow, Move, Multipath, Output, PopVlan, PushVlan, Resubmit, Terms, put
 from dove_ryu.openflow.pipeline import (
+    BEGINNINGS,
     CHAIN,
     CHAIN_HOP,
     CHAIN_RETURN,
     CLASSIFY,
+    INSTANCE,
     LOCATION,
+    NEXT_HOP,
     OUTPUT,
     POLICY,
+    POOL,
     TUNNEL_IN,
     goto,
 )
@@ -40,19 +60,22 @@ ABOVE_ENDPOINTS = 150
 ABOVE_POLICIES = 200
 """In POLICY: who has passed a policy's appliances has passed the policy."""
 
+PAIR_OF_LABELS = oxm.TUN_ID.full_mask ^ 1
+"""A segment's two labels differ in the last bit."""
+
 
 class Chaining(Feature):
-    """Flows of CHAIN, CHAIN_HOP and CHAIN_RETURN, and what leads to and from them."""
+    """Flows of CHAIN, CHAIN_HOP, CHAIN_RETURN and NEXT_HOP, and what leads to and from them."""
 
     def dswitch_flows(self, world: World, dpid: int) -> Iterable[Flow]:
-        """Appliances' ports lead to CHAIN_RETURN; POLICY lets pass what has been there."""
+        """Appliances' ports lead to CHAIN_RETURN, a tap's to nowhere; POLICY lets pass what has been there."""
         base = Cookie(Kind.BASE)
         yield POLICY.flow(ABOVE_POLICIES, {CHAINED: 1}, [goto(OUTPUT)], base)
         for name in sorted(world.appliances):
-            for seat in world.provider.seats_of(world.appliances[name]):
-                port = _port(world, dpid, seat, seat.egress)
-                if port is not None:
-                    yield CLASSIFY.flow(ABOVE_ENDPOINTS, {oxm.IN_PORT: port}, [goto(CHAIN_RETURN)], base)
+            appliance = world.appliances[name]
+            for port in _egresses(world, dpid, appliance):
+                then = [] if appliance.tap else [goto(CHAIN_RETURN)]
+                yield CLASSIFY.flow(ABOVE_ENDPOINTS, {oxm.IN_PORT: port}, then, base)
 
     def chain_flows(self, world: World, dpid: int, tables: NetworkTables) -> Iterable[Flow]:
         """The segments of a network's chains, at every dSwitch that hosts it or one of their appliances."""
@@ -61,44 +84,50 @@ class Chaining(Feature):
             hops = chain(tables, policy)
             if judge(tables, policy)[0] is Verdict.ALLOW and not isinstance(hops, str):
                 for position, hop in enumerate(hops):
-                    yield from _lead(world, dpid, policy, hop)
+                    yield from _lead(world, dpid, tables, policy, hop)
                     yield from _return(world, dpid, policy, hop, _afterwards(tables, policy, hops, position))
 
 
-def _lead(world: World, dpid: int, policy: Policy, hop: Hop) -> Iterator[Flow]:
-    """Towards an appliance.
+def _lead(world: World, dpid: int, tables: NetworkTables, policy: Policy, hop: Hop) -> Iterator[Flow]:
+    """To an appliance: from the segment to its number, and from its port to the wire.
 
-    Who has an instance hands what comes from a tunnel to it, though another may serve the policy by now: so nothing is
-    lost on its way while an appliance moves.
+    Who has an instance hands what comes from a tunnel to it, though others may serve the connection by now: so nothing is
+    lost on its way while an appliance moves, and nothing is sent back and forth.
     """
+    assert tables.network is not None
     cookie, label = Cookie(Kind.CHAIN, policy.number), hop.segment.label
-    seat = world.seat(hop.appliance, hop.instance)
-    assert seat is not None, "a chain leads to instances that are somewhere"
-    way = [goto(CHAIN_HOP)] if seat.dpid == dpid else onward(world, dpid, seat.dpid, label)
-    if way is not None:
-        yield CHAIN.flow(100, {SEGMENT_LABEL: label}, way, cookie)
-    ingresses = ((each, _ingress(world, dpid, hop.appliance, each)) for each in hop.appliance.instances)
-    here = {instance: port for instance, port in ingresses if port is not None}
-    taking = hop.instance if hop.instance in here else next(iter(here), None)
-    if taking is not None:
-        yield TUNNEL_IN.flow(100, {oxm.TUN_ID: label}, [put(SEGMENT_LABEL, label), goto(CHAIN_HOP)], cookie)
+    found: list[Action] = [put(APPLIANCE, hop.appliance.number)]
+    if spreads(hop.appliance):
+        found += [Multipath(SLOT.field, SLOT.width, SLOTS), Resubmit(BEGINNINGS.number)]
+    towards: list[Action] = [*found, goto(POOL)]
+    if hop.appliance.tap:
+        towards = [Clone((*found, Resubmit(POOL.number))), Resubmit(NEXT_HOP.number)]
+    yield CHAIN.flow(100, {SEGMENT_LABEL: label}, towards, cookie)
+    here = {instance: port for instance, port in seated(world, dpid, hop.appliance).items() if port is not None}
+    if here:
+        known: list[Action] = [put(VNI, tables.network.vni), put(SEGMENT_LABEL, label), *found]
+        handed_back = Move(oxm.TUN_ID, HANDED_BACK.field, HANDED_BACK.width)
+        terms: Terms = {oxm.TUN_ID: (label, PAIR_OF_LABELS)}
+        yield TUNNEL_IN.flow(100, terms, [*known, handed_back, goto(INSTANCE)], cookie)
+    for instance, port in here.items():
         tag = [PushVlan(), put(oxm.VLAN_VID, oxm.TAGGED | hop.segment.vlan)] if hop.segment.vlan else []
-        routed = [put(oxm.ETH_DST, taking.mac)] if hop.appliance.routed else []
+        routed = [put(oxm.ETH_DST, instance.mac)] if hop.appliance.routed else []
         # An appliance may have one port for both ways, and be in a chain twice.
-        hand_over: list[Action] = [*tag, *routed, put(oxm.IN_PORT_NXM, 0), Output(here[taking])]
-        yield CHAIN_HOP.flow(100, {SEGMENT_LABEL: label}, hand_over, cookie)
+        hand_over: list[Action] = [*tag, *routed, put(oxm.IN_PORT_NXM, 0), Output(port)]
+        yield CHAIN_HOP.flow(100, {SEGMENT_LABEL: label, OUTPUT_PORT: port}, hand_over, cookie)
 
 
 def _return(world: World, dpid: int, policy: Policy, hop: Hop, afterwards: list[Action]) -> Iterator[Flow]:
-    """Back from an appliance, whichever instance of it is here."""
-    tagged = hop.segment.vlan != 0
-    for seat in world.provider.seats_of(hop.appliance):
-        port = _port(world, dpid, seat, seat.egress)
-        if port is not None:
-            terms: Terms = {oxm.IN_PORT: port, oxm.VLAN_VID: oxm.TAGGED | hop.segment.vlan if tagged else 0}
-            untag: list[Action] = [PopVlan()] if tagged else []
-            cookie = Cookie(Kind.CHAIN, policy.number)
-            yield CHAIN_RETURN.flow(100, terms, [*untag, *afterwards], cookie)
+    """Back from an appliance, whichever instance of it is here, or on without it; and what comes next."""
+    label, cookie = hop.segment.label, Cookie(Kind.CHAIN, policy.number)
+    egresses = [] if hop.appliance.tap else _egresses(world, dpid, hop.appliance)
+    for port in egresses:
+        tagged = hop.segment.vlan != 0
+        terms: Terms = {oxm.IN_PORT: port, oxm.VLAN_VID: oxm.TAGGED | hop.segment.vlan if tagged else 0}
+        untag: list[Action] = [PopVlan()] if tagged else []
+        yield CHAIN_RETURN.flow(100, terms, [*untag, put(SEGMENT_LABEL, label), goto(NEXT_HOP)], cookie)
+    if egresses or hop.appliance.tap or hop.appliance.on_failure is OnFailure.LEAVE_OUT:
+        yield NEXT_HOP.flow(100, {SEGMENT_LABEL: label}, afterwards, cookie)
 
 
 def _afterwards(tables: NetworkTables, policy: Policy, hops: Sequence[Hop], position: int) -> list[Action]:
@@ -116,12 +145,8 @@ def _afterwards(tables: NetworkTables, policy: Policy, hops: Sequence[Hop], posi
     return [*known, goto(LOCATION)]
 
 
-def _ingress(world: World, dpid: int, appliance: Appliance, instance: Instance) -> int | None:
-    """The number of the port through which an instance is given packets at a dSwitch; None where it is not there."""
-    ports = (_port(world, dpid, seat, seat.ingress) for seat in world.provider.seats_of(appliance, instance))
-    return next((port for port in ports if port is not None), None)
-
-
-def _port(world: World, dpid: int, seat: Seat, name: str) -> int | None:
-    """The number of an instance's port at a dSwitch; None where it is not there."""
-    return world.ports.get(dpid, {}).get(name) if seat.dpid == dpid else None
+def _egresses(world: World, dpid: int, appliance: Appliance) -> list[int]:
+    """The numbers of the ports of a dSwitch through which an appliance's instances give packets back."""
+    ports = world.ports.get(dpid, {})
+    here = (seat for seat in world.provider.seats_of(appliance) if seat.dpid == dpid)
+    return [ports[seat.egress] for seat in here if seat.egress in ports]

@@ -99,11 +99,13 @@ class Numbers:
         return vni
 
     def label(self) -> int:
-        """A label that no segment has, the one longest unused first."""
-        label, self.next_label = _longest_unused(FIRST_LABEL, LAST_LABEL, self.next_label, self._label_taken)
-        if not label:
-            raise Exhausted(f"all {LAST_LABEL - FIRST_LABEL + 1} segment labels are in use; delete a chained policy")
-        return label
+        """A label that no segment has, the one longest unused first; they go in pairs, of which this is the even one."""
+        first, last = FIRST_LABEL // 2, LAST_LABEL // 2
+        pair, following = _longest_unused(first, last, self.next_label // 2, lambda pair: self._label_taken(2 * pair))
+        if not pair:
+            raise Exhausted(f"all {last - first + 1} segment labels are in use; delete a chained policy")
+        self.next_label = 2 * following
+        return 2 * pair
 
     def vlan(self, appliance: Appliance, released: bool = False) -> int:
         """A VLAN that no segment has at an appliance, the one longest unused first; 0 for a dedicated one.

@@ -22,6 +22,7 @@ from dove_ryu.model.entities import (
     Verdict,
     policy_name,
 )
+from dove_ryu.model.pools import able
 from dove_ryu.model.reading import Part, Problem
 from dove_ryu.model.resolution import judge
 from dove_ryu.model.world import NetworkTables
@@ -157,7 +158,7 @@ def _lack(action: ActionPlan, appliances: Mapping[str, Appliance]) -> str:
         need = f"an appliance for '{action.kind}' and names none; name one that is registered"
     elif appliance is None:
         need = f"appliance '{action.appliance}', which is not registered; register it"
-    elif not any(instance.weight for instance in appliance.instances):
+    elif not appliance.tap and not able(appliance):
         need = f"appliance '{action.appliance}', of which no instance takes packets; give it one with a weight"
     else:
         return ""

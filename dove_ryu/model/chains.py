@@ -1,17 +1,15 @@
 """Service chains: through which appliances a policy leads, and over which segments (report, section 4; F16, F17).
 
 A chain is there as a whole or not at all.  What it lacks is said in a sentence, and as long as anything is lacking the
-policy denies: no packet ever goes around an appliance.
+policy denies: no packet ever goes around an appliance, unless this is one that may be left out when it fails.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from functools import lru_cache
-from hashlib import blake2b
 
-from dove_ryu.model.entities import Appliance, Instance, Policy, PolicyAction, Segment, Sharing, segment_name
+from dove_ryu.model.entities import Appliance, Policy, PolicyAction, Segment, Sharing, segment_name
+from dove_ryu.model.pools import able
 from dove_ryu.model.world import NetworkTables
 
 MOST_ACTIONS = 8
@@ -20,15 +18,11 @@ MOST_ACTIONS = 8
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """One appliance of a chain.
-
-    :ivar instance: which of the appliance's machines takes the chain's packets.
-    """
+    """One appliance of a chain."""
 
     action: PolicyAction
     segment: Segment
     appliance: Appliance
-    instance: Instance
 
 
 def path(tables: NetworkTables, policy: Policy | None) -> tuple[PolicyAction, ...]:
@@ -61,26 +55,8 @@ def _hop(tables: NetworkTables, policy: Policy, number: int, action: PolicyActio
         return (
             f"has no segment to appliance '{appliance.name}' for its action '{action.name}'; apply the blueprint again"
         )
-    instance = serving(tables.provider.seated(appliance), segment.network, segment.policy)
-    if instance is None:
+    if not appliance.tap and not able(appliance):
         return (
             f"needs an instance of appliance '{appliance.name}' for its action '{action.name}', and none takes packets"
         )
-    return Hop(action, segment, appliance, instance)
-
-
-@lru_cache(maxsize=1 << 14)
-def serving(appliance: Appliance, network: str, policy: str) -> Instance | None:
-    """The instance that takes a policy's packets; None where none takes any.
-
-    Both directions between two domains go to one instance, and when an instance comes or goes only the pairs move that
-    must: weighted rendezvous hashing.
-    """
-    pair = "/".join((network, *sorted(policy.split(">"))))
-    able = (instance for instance in appliance.instances if instance.weight)
-    return max(able, key=lambda instance: (_share(instance, pair), instance.name), default=None)
-
-
-def _share(instance: Instance, pair: str) -> float:
-    drawn = int.from_bytes(blake2b(f"{pair}/{instance.name}".encode(), digest_size=6).digest(), "big")
-    return -instance.weight / math.log((drawn + 1) / ((1 << 48) + 1))
+    return Hop(action, segment, appliance)

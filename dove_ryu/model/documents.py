@@ -26,6 +26,7 @@ from dove_ryu.model.entities import (
     Instance,
     Learned,
     Location,
+    OnFailure,
     Place,
     Policy,
     PolicyAction,
@@ -166,6 +167,9 @@ def document_of(entity: Entity) -> Document:
                 "sharing": entity.sharing.value,
                 "routed": entity.routed,
                 "probe": _probe_document(entity.probe),
+                "on_failure": entity.on_failure.value,
+                "tap": entity.tap,
+                "number": entity.number,
                 "instances": list(map(_instance_document, entity.instances)),
             }
 
@@ -284,8 +288,17 @@ def _segment(network: str, name: str, document: Document, pool: Pool) -> Segment
 
 def _appliance(_: str, name: str, document: Document, pool: Pool) -> Appliance:
     instances = tuple(map(_instance, document["instances"]))
-    probe = _probe(document.get("probe"))
-    return Appliance(name, document["kind"], instances, Sharing(document["sharing"]), document["routed"], probe)
+    return Appliance(
+        name,
+        document["kind"],
+        instances,
+        Sharing(document["sharing"]),
+        document["routed"],
+        _probe(document.get("probe")),
+        OnFailure(document.get("on_failure", OnFailure.STOP.value)),
+        document.get("tap", False),
+        document["number"],
+    )
 
 
 def _probe_document(probe: Probe | None) -> Document | None:
@@ -342,6 +355,7 @@ def _instance_document(instance: Instance) -> Document:
         "egress": instance.egress,
         "weight": instance.weight,
         "mac": instance.mac,
+        "drain": instance.drain,
     }
 
 
@@ -353,6 +367,7 @@ def _instance(document: Document) -> Instance:
         document["egress"],
         document["weight"],
         document["mac"],
+        document.get("drain", False),
     )
 
 

@@ -172,6 +172,7 @@ class Instance:
     :ivar egress: name of the port that it gives them back through.
     :ivar weight: its share of what the appliance takes, among those of all instances; 0 for nothing new.
     :ivar mac: where it is routed, the address that it takes packets at.
+    :ivar drain: whether new connections go to others, while its own go on.
     """
 
     name: str
@@ -180,11 +181,25 @@ class Instance:
     egress: str
     weight: int = 1
     mac: str = ""
+    drain: bool = False
 
     @property
     def fixed(self) -> bool:
         """Whether it is declared where it is."""
         return self.dpid != 0
+
+
+class OnFailure(enum.Enum):
+    """What becomes of connections whose instance does not work (X10)."""
+
+    STOP = "fail-closed"
+    """They stop until it works again or is taken out."""
+
+    NEXT = "next"
+    """They go to the instances that work; where none does, they stop."""
+
+    LEAVE_OUT = "fail-open"
+    """They go on without the appliance."""
 
 
 PROBE_VLAN = 4094
@@ -222,11 +237,13 @@ class Probe:
 class Appliance:
     """What an action with infrastructure behind it maps to: the provider's, of no network.
 
+    :ivar number: what registers and cookies call it.
     :ivar kind: what it does, like ``firewall``.
     :ivar instances: where it is, by name.
     :ivar routed: whether it takes packets at its own MAC address and leaves others' on them, as a router does; a
         transparent one is a bump in the wire.
     :ivar probe: how it is found out whether its instances work; None where their ports are all that is looked at.
+    :ivar tap: whether it gets a copy and gives nothing back, so that nothing waits for it.
     """
 
     name: str
@@ -235,6 +252,9 @@ class Appliance:
     sharing: Sharing = Sharing.VLAN
     routed: bool = False
     probe: Probe | None = None
+    on_failure: OnFailure = OnFailure.STOP
+    tap: bool = False
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,7 +316,8 @@ class Segment:
 
     :ivar policy: the policy's name.
     :ivar hop: which of the policy's appliances it leads to, from 1.
-    :ivar label: what tunnels carry instead of a VNI; in the upper half of their 24 bits, and nobody else's.
+    :ivar label: what tunnels carry instead of a VNI; in the upper half of their 24 bits, and nobody else's.  It is even,
+        and the odd one above it is the segment's too: it says that a packet is to go to an instance that is drained.
     :ivar vlan: the tag that its packets carry at the appliance, and no other's; 0 for none, at a dedicated one.
     """
 

@@ -179,7 +179,11 @@ class NetworkTables:
 
     def passed(self) -> set[int]:
         """The dSwitches where its segments can lead to an instance of their appliance."""
-        return self.provider.dpids({segment.appliance for segment in self.segments.values()})
+        return self.provider.dpids(self.led_to())
+
+    def led_to(self) -> set[str]:
+        """The names of the appliances that its segments lead to."""
+        return {segment.appliance for segment in self.segments.values()}
 
     def present(self, kind: type[Entity], name: str) -> Entity | None:
         """What is written of something; None where nothing is."""
@@ -310,6 +314,16 @@ class World:
     def chained(self) -> Iterator[NetworkTables]:
         """The tables of the networks that have segments, by name."""
         return (self.tables[name] for name in sorted(self._chained))
+
+    def appliances_at(self, dpid: int) -> set[str]:
+        """The names of the appliances that packets at a dSwitch may be on their way to."""
+        led = (tables.led_to() for tables in self.chained() if dpid in tables.hosts())
+        return {name for names in led for name in names if name in self.appliances}
+
+    def is_used_at(self, name: str, dpid: int) -> bool:
+        """Whether packets at a dSwitch may be on their way to an appliance."""
+        led = (tables for tables in self.chained() if name in tables.led_to())
+        return any(dpid in tables.hosted or dpid in tables.passed() for tables in led)
 
     def hosted(self, dpid: int) -> list[NetworkTables]:
         """The tables of the networks that have a location at a dSwitch, by name."""

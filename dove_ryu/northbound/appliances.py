@@ -7,18 +7,27 @@ is shown here, so that whoever administers the appliance can partition it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 
 from dove_ryu.dps import Dps
 from dove_ryu.model.addresses import canonical_mac
 from dove_ryu.model.blueprint import BlueprintError
-from dove_ryu.model.chains import serving
 from dove_ryu.model.documents import Document, document_of, key_of
 from dove_ryu.model.edits import Difference, compare
-from dove_ryu.model.entities import Appliance, Health, Instance, Place, Segment, Sharing, dpid_text
+from dove_ryu.model.entities import (
+    Appliance,
+    Health,
+    Instance,
+    OnFailure,
+    Place,
+    Segment,
+    Sharing,
+    dpid_text,
+)
 from dove_ryu.model.reading import Part, Problem, suggestion
 from dove_ryu.northbound import instances
-from dove_ryu.northbound.drafts import version_of
+from dove_ryu.northbound.drafts import Allocation, Draft, version_of
 from dove_ryu.northbound.interface import Service, await_revision, settle
 from dove_ryu.northbound.placement import PORT_NAME, dpid_of, places_at, ports_of
 from dove_ryu.northbound.probes import read_probe
@@ -28,6 +37,9 @@ from dove_ryu.northbound.views import Shown, Versioned
 from dove_ryu.store import ABSENT
 
 HEAVIEST = 100
+
+FIELDS = ("name", "kind", "sharing", "routed", "probe", "tap", "on_failure", "instances", "number", "segments", "etag")
+"""What the document of an appliance may have: what can be put, and what is shown besides, so that it can be put back."""
 
 
 class Appliances:
@@ -73,11 +85,16 @@ class Appliances:
             obstacle = self._service.ask(partial(_obstacle, wanted=wanted))
             if obstacle:
                 raise Refusal(409, obstacle)
-            document = document_of(wanted)
+            allocation = Allocation(self._store)
+            number = allocation.numbers.number() if item is None else item.document["number"]
+            document = document_of(replace(wanted, number=number))
             if item is not None and item.document == document:
                 return version, False
             gone = self._unknown(name, wanted.instances)
-            return self._store.commit({_key(name): document}, gone, expect={_key(name): version}), version == ABSENT
+            draft = Draft({_key(name): document}, set(gone), {_key(name): version})
+            if item is None:
+                allocation.keep(draft)
+            return draft.commit(self._store), version == ABSENT
 
         return settle(self._service, attempt)
 
@@ -88,7 +105,8 @@ class Appliances:
         registered = self._service.ask(lambda dps: (_obstacle(dps, wanted), dps.world.appliances.get(name)))
         if registered[0]:
             raise Refusal(409, registered[0])
-        return list(compare(_by_path(registered[1]), _by_path(wanted)))
+        number = 0 if registered[1] is None else registered[1].number
+        return list(compare(_by_path(registered[1]), _by_path(replace(wanted, number=number))))
 
     def _unknown(self, name: str, members: Iterable[Instance]) -> list[str]:
         """The keys of what was found of instances that an appliance does not have: another of that name begins anew."""
@@ -115,28 +133,34 @@ def read(name: str, value: object) -> Appliance:
     """
     problems: list[Problem] = []
     Part(name, "name", problems).name()
-    known = ("name", "kind", "sharing", "routed", "probe", "instances", "segments", "etag")
-    fields = Part(value, "", problems).fields(*known)
+    fields = Part(value, "", problems).fields(*FIELDS)
     if fields is None:
         raise BlueprintError(*problems)
     if fields["name"] and fields["name"].value != name:
         fields["name"].complain(f"is not '{name}', which is put here; leave it out")
     kind = fields["kind"].name()
     sharing = Sharing(fields["sharing"].choice([each.value for each in Sharing], Sharing.VLAN.value))
-    routed = fields["routed"].flag(default=False)
+    routed, tap = fields["routed"].flag(default=False), fields["tap"].flag(default=False)
+    on_failure = OnFailure(fields["on_failure"].choice([each.value for each in OnFailure], OnFailure.STOP.value))
+    if tap and routed:
+        fields["routed"].complain("a tap gets a copy and routes nothing; leave one of them out")
+    if tap and on_failure is not OnFailure.STOP:
+        fields["on_failure"].complain("nothing waits for a tap, so that nothing fails with it; leave it out")
     probe = read_probe(fields["probe"], routed)
-    members = tuple(filter(None, (_instance(part, routed) for part in fields["instances"].items())))
+    if tap and probe is not None:
+        fields["probe"].complain("a tap gives nothing back, so that it answers no probe; leave it out")
+    members = tuple(filter(None, (_instance(part, routed, tap) for part in fields["instances"].items())))
     names = [instance.name for instance in members]
     for position, each in enumerate(names):
         if each in names[:position]:
             fields["instances"].complain(f"'{each}' is there twice; leave one of them out")
     if problems:
         raise BlueprintError(*problems)
-    return Appliance(name, kind, members, sharing, routed, probe)
+    return Appliance(name, kind, members, sharing, routed, probe, on_failure, tap)
 
 
-def _instance(part: Part, routed: bool) -> Instance | None:
-    fields = part.fields("name", "dswitch", "ingress", "egress", "weight", "mac", "seat", "health")
+def _instance(part: Part, routed: bool, tap: bool) -> Instance | None:
+    fields = part.fields("name", "dswitch", "ingress", "egress", "weight", "mac", "drain", "seat", "health", "slots")
     if fields is None:
         return None
     dpid, ingress, egress = 0, "", ""
@@ -149,13 +173,16 @@ def _instance(part: Part, routed: bool) -> Instance | None:
             )
         ingress = _port(fields["ingress"])
         egress = _port(fields["egress"]) if fields["egress"] else ingress
+        if tap and egress != ingress:
+            fields["egress"].complain("a tap gives nothing back; leave it out")
     mac = fields["mac"].address(canonical_mac) if routed or fields["mac"] else ""
     if mac and not routed:
         fields["mac"].complain(
             "a transparent appliance takes packets at any address; leave it out or say 'routed: true'"
         )
     weight = fields["weight"].number(0, HEAVIEST, 1)
-    return Instance(fields["name"].name(), dpid, ingress, egress, weight, mac)
+    drain = fields["drain"].flag(default=False)
+    return Instance(fields["name"].name(), dpid, ingress, egress, weight, mac, drain)
 
 
 def _port(part: Part) -> str:
@@ -169,9 +196,12 @@ def _obstacle(dps: Dps, wanted: Appliance) -> str:
     """Why an appliance cannot be registered so; empty where it can."""
     registered = dps.world.appliances.get(wanted.name)
     segment = next(segments_of(dps, wanted.name), None)
-    if registered is not None and segment is not None and registered.sharing is not wanted.sharing:
-        policy = f"policy '{segment.policy}' of network '{segment.network}'"
-        return f"it is in use by {policy}, so its sharing cannot change; register another one and change over to that"
+    if registered is not None and segment is not None:
+        fixed = {"sharing": registered.sharing is wanted.sharing, "tap": registered.tap is wanted.tap}
+        changed = next((field for field, same in fixed.items() if not same), None)
+        if changed is not None:
+            policy = f"policy '{segment.policy}' of network '{segment.network}'"
+            return f"it is in use by {policy}, so its {changed} cannot change; register another one and change over to that"
     taken: dict[Place, str] = {}
     for name, appliance in dps.world.appliances.items():
         for place in ports_of(dps, appliance) if name != wanted.name else ():
@@ -198,12 +228,11 @@ def _shown(dps: Dps, name: str) -> Shown | None:
     appliance = dps.world.appliances.get(name)
     if appliance is None:
         return None
-    provider, seated = dps.world.provider, dps.world.provider.seated(appliance)
     return {
         "name": name,
         **_in_words(appliance),
-        "instances": [instances.shown(provider, appliance, each) for each in appliance.instances],
-        "segments": [_segment_shown(seated, each) for each in segments_of(dps, name)],
+        "instances": instances.all_shown(dps.world.provider, appliance),
+        "segments": list(map(_segment_shown, segments_of(dps, name))),
     }
 
 
@@ -221,16 +250,14 @@ def _by_path(appliance: Appliance | None) -> dict[str, Document]:
     return {f"appliances {appliance.name}": said, **members}
 
 
-def _segment_shown(appliance: Appliance, segment: Segment) -> Shown:
+def _segment_shown(segment: Segment) -> Shown:
     """Whose segment, and how its packets are known at the appliance and on the tunnels."""
-    instance = serving(appliance, segment.network, segment.policy)
     return {
         "vlan": segment.vlan or None,
         "network": segment.network,
         "policy": segment.policy,
         "hop": segment.hop,
         "label": f"{segment.label:#x}",
-        "instance": None if instance is None else instance.name,
     }
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from dove_ryu.dps import Dps
 from dove_ryu.model.entities import Appliance, Health, Instance, Seat, dpid_text
+from dove_ryu.model.pools import lost, shares
 from dove_ryu.model.provider import Machine, Provider
 
 UP, DOWN, NOWHERE = "up", "down", "nowhere"
@@ -23,11 +25,18 @@ def in_words(instance: Instance) -> dict[str, Any]:
         "egress": instance.egress or None,
         "weight": instance.weight,
         "mac": instance.mac or None,
+        "drain": instance.drain,
     }
 
 
-def shown(provider: Provider, appliance: Appliance, instance: Instance) -> dict[str, Any]:
-    """An instance with where it is, and whether it works."""
+def all_shown(provider: Provider, appliance: Appliance) -> list[dict[str, Any]]:
+    """The instances of an appliance with where each is, whether it works, and how many slots of connections it takes."""
+    taken = shares(appliance, lost(provider, appliance))
+    slots = Counter(share.taker.name for share in taken if share.taker is not None)
+    return [_shown(provider, appliance, each) | {"slots": slots[each.name]} for each in appliance.instances]
+
+
+def _shown(provider: Provider, appliance: Appliance, instance: Instance) -> dict[str, Any]:
     seat = provider.seat(appliance, instance)
     return {
         **in_words(instance),

@@ -6,19 +6,21 @@ What comes after the decision, the way through the dSwitches, is told as the DPS
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from itertools import pairwise
+import ipaddress
+from dataclasses import dataclass
 from typing import Any
 
 from dove_ryu.dps import Dps
-from dove_ryu.model.addresses import BadAddress, canonical_ip, canonical_mac
-from dove_ryu.model.chains import Hop, chain
-from dove_ryu.model.entities import DSwitch, Endpoint, Location, Policy, Seat, dpid_text
+from dove_ryu.model.addresses import BadAddress, canonical_ip, canonical_mac, is_mac
+from dove_ryu.model.chains import chain
+from dove_ryu.model.entities import DSwitch, Endpoint, Location, Policy, dpid_text
+from dove_ryu.model.pools import SLOTS
 from dove_ryu.model.reading import suggestion
 from dove_ryu.model.resolution import Outcome, PolicyReply, PolicyRequest, resolve
-from dove_ryu.model.tunnel import tunnel_between
 from dove_ryu.model.world import NetworkTables
+from dove_ryu.northbound.problems import Refusal
+from dove_ryu.northbound.ways import Way, way_through
+from dove_ryu.openflow.symmetric import connection_hash
 
 SOURCE_UNKNOWN = "source unknown"
 """The decision where no endpoint sends."""
@@ -28,27 +30,43 @@ GATEWAY = "gateway"
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
-    """How an allowed packet gets from one location to another.
+class Connection:
+    """Which of the connections between two ends is asked about.
 
-    :ivar delivery: ``local`` on one dSwitch, ``tunnel`` between two; None where there is no way. Behind appliances it
-        is from the last of them.
-    :ivar tunnel: its protocol and the address that it is sent to.
-    :ivar reason: why there is no way; empty where there is one.
-    :ivar path: the appliances on the way, as they are shown.
+    :ivar protocol: the number of its IP protocol.
+    :ivar ports: at the source and at the destination.
     """
 
-    delivery: str | None = None
-    tunnel: tuple[str, str] | None = None
-    reason: str = ""
-    path: tuple[dict[str, Any], ...] = ()
+    protocol: int
+    ports: tuple[int, int]
 
 
-def trace(dps: Dps, tables: NetworkTables, source: str, destination: str) -> dict[str, Any]:
+PROTOCOLS = {"tcp": 6, "udp": 17, "sctp": 132}
+"""The IP protocols that have ports."""
+
+
+def connection_of(protocol: str | None, ports: str | None) -> Connection | None:
+    """The connection that a question names, like ``tcp`` and ``40000:443``; None where it names none.
+
+    :raises Refusal: where it is no connection.
+    """
+    if protocol is None and ports is None:
+        return None
+    source, _, destination = (ports or "").partition(":")
+    if protocol not in PROTOCOLS or not all(each.isdecimal() and int(each) < 1 << 16 for each in (source, destination)):
+        known = ", ".join(PROTOCOLS)
+        raise Refusal(400, f"a connection is a protocol ({known}) and ports, like protocol=tcp and ports=40000:443")
+    return Connection(PROTOCOLS[protocol], (int(source), int(destination)))
+
+
+def trace(
+    dps: Dps, tables: NetworkTables, source: str, destination: str, connection: Connection | None = None
+) -> dict[str, Any]:
     """The trace as the REST interface shows it.
 
     :param source: name or address of an endpoint.
     :param destination: likewise, or any address at all.
+    :param connection: which one; None for any.
     """
     sender = _endpoint(tables, source)
     if sender is None:
@@ -65,7 +83,9 @@ def trace(dps: Dps, tables: NetworkTables, source: str, destination: str) -> dic
         return _shown(dps, tables, reply.outcome.value, reply.reason, sender, reply)
     hops = () if reply.policy is None else chain(tables, reply.policy)
     assert not isinstance(hops, str), "a policy that lacks something does not allow"
-    way = _way(dps, tables, sender, reply.location, hops)
+    here = tables.locations.get(sender.name)
+    slot = None if connection is None else _slot(tables, sender, source, destination, connection)
+    way = Way(reason=_not_attached(sender)) if here is None else way_through(dps, here, reply.location, hops, slot)
     reason = "".join((reply.reason, _onward(reply.location), f"; but {way.reason}" if way.reason else ""))
     return _shown(dps, tables, reply.outcome.value, reason, sender, reply, way)
 
@@ -112,6 +132,18 @@ def _reply(tables: NetworkTables, sender: Endpoint, destination: str) -> PolicyR
     return resolve(tables, PolicyRequest(sender.domain, address))
 
 
+def _slot(tables: NetworkTables, sender: Endpoint, source: str, destination: str, connection: Connection) -> int | None:
+    """The slot that a connection is in at every pool; None where the two ends have no IP address of one family."""
+    named = tables.endpoints.get(destination)
+    theirs = [_address(destination)] if named is None else list(named.addresses)
+    ours = [_address(source)] if source not in tables.endpoints else list(sender.addresses)
+    for one, other in ((one, other) for other in theirs for one in ours):
+        ends = [ipaddress.ip_address(each).packed for each in (one, other) if each is not None and not is_mac(each)]
+        if len(ends) == 2 and len(ends[0]) == len(ends[1]):
+            return connection_hash(ends[0], ends[1], connection.protocol, connection.ports) % SLOTS
+    return None
+
+
 def _onward(there: Location) -> str:
     """Where a live migration takes a destination (X5)."""
     target = there.migrating_to
@@ -123,61 +155,6 @@ def _onward(there: Location) -> str:
 
 def _not_attached(sender: Endpoint) -> str:
     return f"endpoint '{sender.name}' is not attached to any dSwitch and cannot send"
-
-
-def _way(dps: Dps, tables: NetworkTables, sender: Endpoint, there: Location, hops: Sequence[Hop]) -> Way:
-    """The way from a sender through appliances to a location."""
-    here = tables.locations.get(sender.name)
-    if here is None:
-        return Way(reason=_not_attached(sender))
-    seats = [_seat(dps, hop) for hop in hops]
-    ports = [(each.dpid, port) for each in seats for port in (each.ingress, each.egress)]
-    for dpid, port in ((here.dpid, here.port), *ports, (there.dpid, there.port)):
-        if dpid not in dps.connected:
-            return Way(reason=f"dSwitch {dpid_text(dpid)} is not connected; what it has cached it still does")
-        if port not in dps.world.ports[dpid]:
-            return Way(reason=f"dSwitch {dpid_text(dpid)} has no port {port} now")
-    stops = [here.dpid, *(seat.dpid for seat in seats), there.dpid]
-    legs = [_leg(dps, one, other) for one, other in pairwise(stops)]
-    broken = next((leg for leg in legs if leg.reason), None)
-    return broken or replace(legs[-1], path=tuple(map(_hop, hops, seats, legs)))
-
-
-def _leg(dps: Dps, here: int, there: int) -> Way:
-    """The way from one dSwitch to another."""
-    if here == there:
-        return Way("local")
-    ours, theirs = (dps.world.dswitches.get(dpid, DSwitch(dpid)) for dpid in (here, there))
-    tunnel = tunnel_between(ours, theirs)
-    if tunnel is None:
-        return Way(
-            reason=f"dSwitches {dpid_text(ours.dpid)} and {dpid_text(theirs.dpid)} have no tunnel protocol or no "
-            "family of underlay addresses in common; see their encap_types and encap_ips"
-        )
-    return Way("tunnel", (tunnel[0].value, tunnel[1]))
-
-
-def _seat(dps: Dps, hop: Hop) -> Seat:
-    seat = dps.world.seat(hop.appliance, hop.instance)
-    assert seat is not None, "a chain leads to instances that are somewhere"
-    return seat
-
-
-def _hop(hop: Hop, seat: Seat, leg: Way) -> dict[str, Any]:
-    """An appliance on the way, and how a packet gets to it."""
-    label = f"{hop.segment.label:#x}"
-    tunnel = None if leg.tunnel is None else {"type": leg.tunnel[0], "remote_ip": leg.tunnel[1], "label": label}
-    return {
-        "action": hop.action.name,
-        "appliance": hop.appliance.name,
-        "instance": hop.instance.name,
-        "dswitch": dpid_text(seat.dpid),
-        "ingress": seat.ingress,
-        "egress": seat.egress,
-        "label": label,
-        "vlan": hop.segment.vlan or None,
-        "tunnel": tunnel,
-    }
 
 
 def _shown(

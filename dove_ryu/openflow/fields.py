@@ -59,6 +59,10 @@ SOURCE_ENDPOINT = Bits("source endpoint", REGISTERS[3], 0, 32)
 DESTINATION_ENDPOINT = Bits("destination endpoint", REGISTERS[4], 0, 32)
 OUTPUT_PORT = Bits("output port", REGISTERS[5], 0, 32)
 SEGMENT_LABEL = Bits("segment label", REGISTERS[6], 0, 24)
+APPLIANCE = Bits("appliance", REGISTERS[7], 0, 32)
+SLOT = Bits("slot of the connection", REGISTERS[8], 0, 6)
+BEGINS = Bits("first packet of a connection", REGISTERS[8], 6, 1)
+HANDED_BACK = Bits("belongs to an instance that is being drained", REGISTERS[9], 0, 1)
 LOOKED_AT = Bits("tables in which a lookout has seen the packet", REGISTERS[15], 0, 32)
 
 PIPELINE_BITS = (
@@ -71,6 +75,10 @@ PIPELINE_BITS = (
     DESTINATION_ENDPOINT,
     OUTPUT_PORT,
     SEGMENT_LABEL,
+    APPLIANCE,
+    SLOT,
+    BEGINS,
+    HANDED_BACK,
     LOOKED_AT,
 )
 refuse_overlap(PIPELINE_BITS)
@@ -92,6 +100,7 @@ class Kind(enum.IntEnum):
     NETWORK = 3
     TOMBSTONE = 4
     CHAIN = 5
+    CONNECTION = 6
     LOOKOUT = 7
     LOCATION = 8
     POLICY = 9
@@ -102,6 +111,11 @@ class Kind(enum.IntEnum):
     def cached(self) -> bool:
         """Whether flows of this kind are answers to policy requests."""
         return self >= Kind.LOCATION
+
+    @property
+    def recalled(self) -> bool:
+        """Whether it comes of what packets did, so that nobody but its feature can say, of each, what it should be."""
+        return self.cached or self in (Kind.TOMBSTONE, Kind.CONNECTION)
 
 
 _KINDS = frozenset(Kind)

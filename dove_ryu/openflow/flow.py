@@ -37,6 +37,9 @@ class Term(NamedTuple):
             length = self.mask.bit_count()
             if self.mask == self.field.full_mask ^ self.field.full_mask >> length:
                 return f"{self.field.name}={text(self.value)}/{length}"
+        if self.field is oxm.TCP_FLAGS:
+            compared = (each for each in enumerate(oxm.TCP_FLAG_NAMES) if self.mask >> each[0] & 1)
+            return "tcp_flags=" + "".join("-+"[self.value >> bit & 1] + name for bit, name in compared)
         return f"{self.field.name}={text(self.value)}/{text(self.mask)}"
 
 
@@ -139,6 +142,13 @@ def _merge(terms: dict[Field, Term], term: Term) -> None:
     terms[term.field] = Term(term.field, known.value | term.value, known.mask | term.mask)
 
 
+def _span(which: Field, low: int, width: int) -> str:
+    """Some bits of a field as ``ovs-ofctl`` writes them in an action."""
+    if width == which.width:
+        return f"{which.nxm}[]"
+    return f"{which.nxm}[{low}]" if width == 1 else f"{which.nxm}[{low}..{low + width - 1}]"
+
+
 @dataclass(frozen=True, slots=True)
 class SetField:
     """Give a field, or those bits of it that *mask* names (they are next to each other), a value."""
@@ -152,9 +162,8 @@ class SetField:
             plain = self.field is oxm.VLAN_VID  # of which a match has another form
             value = str(self.value) if plain else self.field.notation.text(self.value)
             return f"set_field:{value}->{self.field.set_name}"
-        low, high = (self.mask & -self.mask).bit_length() - 1, self.mask.bit_length() - 1
-        span = f"{low}" if low == high else f"{low}..{high}"
-        return f"load:{self.value >> low:#x}->{self.field.nxm}[{span}]"
+        low = (self.mask & -self.mask).bit_length() - 1
+        return f"load:{self.value >> low:#x}->{_span(self.field, low, self.mask.bit_count())}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,10 +175,75 @@ class Move:
     width: int
 
     def __str__(self) -> str:
-        return f"move:{self._span(self.source)}->{self._span(self.target)}"
+        return f"move:{_span(self.source, 0, self.width)}->{_span(self.target, 0, self.width)}"
 
-    def _span(self, which: Field) -> str:
-        return f"{which.nxm}[]" if self.width == which.width else f"{which.nxm}[0..{self.width - 1}]"
+
+@dataclass(frozen=True, slots=True)
+class Multipath:
+    """Give the low *width* bits of a field a number below *links*, the same for both directions of a connection.
+
+    (NXAST_MULTIPATH.)
+
+    It is a hash of the IP addresses, the protocol and the ports of TCP, UDP and SCTP; of no MAC address and no tag.
+    What is no IP, and what has no ports because it is a fragment, has what its other fields say.
+    """
+
+    target: Field
+    width: int
+    links: int
+
+    def __str__(self) -> str:
+        return f"multipath(symmetric_l3l4+udp,0,modulo_n,{self.links},0,{_span(self.target, 0, self.width)})"
+
+
+@dataclass(frozen=True, slots=True)
+class Learn:
+    """Add a flow that is made of the packet (NXAST_LEARN), or begin its time-out anew where it is there.
+
+    :ivar table: number of the table that it goes into.
+    :ivar fin_timeout: what its idle time-out falls to when the connection ends.
+    :ivar like: fields that it matches, each as the packet has it or as another of the packet's fields is.
+    :ivar where: terms that it matches besides.
+    :ivar load: the register that it loads with what the packet's own holds.
+    """
+
+    table: int
+    priority: int
+    cookie: int
+    idle_timeout: int
+    fin_timeout: int
+    where: tuple[Term, ...]
+    like: tuple[tuple[Field, Field], ...]
+    load: Field
+
+    def __str__(self) -> str:
+        head = f"table={self.table},idle_timeout={self.idle_timeout},fin_idle_timeout={self.fin_timeout}"
+        fixed = (f"{each.field.set_name}={each.field.notation.text(each.value)}" for each in self.where)
+        alike = (
+            f"{target.nxm}[]" if target is source else f"{target.nxm}[]={source.nxm}[]" for target, source in self.like
+        )
+        words = (head, f"priority={self.priority}", f"cookie={self.cookie:#x}", *fixed, *alike)
+        return f"learn({','.join(words)},load:{self.load.nxm}[]->{self.load.nxm}[])"
+
+
+@dataclass(frozen=True, slots=True)
+class FinTimeout:
+    """Let the flow's idle time-out fall when a TCP connection ends by it (NXAST_FIN_TIMEOUT)."""
+
+    idle_timeout: int
+
+    def __str__(self) -> str:
+        return f"fin_timeout(idle_timeout={self.idle_timeout})"
+
+
+@dataclass(frozen=True, slots=True)
+class Clone:
+    """Do something with a copy of the packet, and go on with the packet as it was (NXAST_CLONE)."""
+
+    actions: tuple[Action, ...]
+
+    def __str__(self) -> str:
+        return f"clone({','.join(map(str, self.actions))})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +337,21 @@ class Goto:
 
 
 Action = (
-    SetField | Move | PushVlan | PopVlan | Output | OutputTo | ToController | Metered | DecrementTtl | Resubmit | Goto
+    SetField
+    | Move
+    | Multipath
+    | Learn
+    | FinTimeout
+    | Clone
+    | PushVlan
+    | PopVlan
+    | Output
+    | OutputTo
+    | ToController
+    | Metered
+    | DecrementTtl
+    | Resubmit
+    | Goto
 )
 
 FROM_DPS = 0xFFFFFFFD

@@ -19,7 +19,7 @@ ND_EXTENSIONS = 0x1000
 """OXM class of ``nd_reserved`` and ``nd_options_type`` (ERICOXM in ovs-fields(7), OVS 2.11 and up)."""
 
 ARP, RARP, IPV4, IPV6 = 0x0806, 0x8035, 0x0800, 0x86DD
-ICMP, ICMPV6 = 1, 58
+ICMP, TCP, ICMPV6 = 1, 6, 58
 NEIGHBOUR_SOLICITATION, NEIGHBOUR_ADVERTISEMENT = 135, 136
 
 
@@ -144,7 +144,7 @@ IN_PORT = _field("in_port", "NXM_OF_IN_PORT", (OPENFLOW_BASIC, 0), 32, DECIMAL)
 VLAN_VID = _field("vlan_tci", "NXM_OF_VLAN_TCI", (OPENFLOW_BASIC, 6), 13, VLAN, set_name="vlan_vid")
 ETH_SRC = _field("dl_src", "NXM_OF_ETH_SRC", (OPENFLOW_BASIC, 4), 48, MAC, set_name="eth_src")
 ETH_DST = _field("dl_dst", "NXM_OF_ETH_DST", (OPENFLOW_BASIC, 3), 48, MAC, set_name="eth_dst")
-ETH_TYPE = _field("dl_type", "NXM_OF_ETH_TYPE", (OPENFLOW_BASIC, 5), 16)
+ETH_TYPE = _field("dl_type", "NXM_OF_ETH_TYPE", (OPENFLOW_BASIC, 5), 16, set_name="eth_type")
 
 _IS_IPV4, _IS_IPV6, _IS_ARP = ((ETH_TYPE, IPV4),), ((ETH_TYPE, IPV6),), ((ETH_TYPE, ARP),)
 IPV4_SRC = _field("nw_src", "NXM_OF_IP_SRC", (OPENFLOW_BASIC, 11), 32, IPV4_ADDRESS, _IS_IPV4, "ip_src")
@@ -158,6 +158,12 @@ ARP_OP = _field("arp_op", "NXM_OF_ARP_OP", (OPENFLOW_BASIC, 21), 16, DECIMAL, _I
 ARP_SHA = _field("arp_sha", "NXM_NX_ARP_SHA", (OPENFLOW_BASIC, 24), 48, MAC, _IS_ARP)
 ARP_THA = _field("arp_tha", "NXM_NX_ARP_THA", (OPENFLOW_BASIC, 25), 48, MAC, _IS_ARP)
 IP_TTL = _field("nw_ttl", "NXM_NX_IP_TTL", (NICIRA_EXTENSIBLE, 29), 8, DECIMAL)
+
+_IS_TCP = ((IP_PROTO, TCP),)  # over IPv4 or IPv6, which whoever matches it says
+TCP_SRC = _field("tp_src", "NXM_OF_TCP_SRC", (OPENFLOW_BASIC, 13), 16, DECIMAL, _IS_TCP)
+TCP_DST = _field("tp_dst", "NXM_OF_TCP_DST", (OPENFLOW_BASIC, 14), 16, DECIMAL, _IS_TCP)
+TCP_FLAGS = _field("tcp_flags", "NXM_NX_TCP_FLAGS", (NICIRA_EXTENSIBLE, 34), 12, HEXADECIMAL, _IS_TCP)
+SYN, ACK = 0x002, 0x010
 
 _IS_ICMP = (*_IS_IPV4, (IP_PROTO, ICMP))
 _IS_ICMPV6 = (*_IS_IPV6, (IP_PROTO, ICMPV6))
@@ -190,8 +196,12 @@ BY_HEADER |= {
     (NICIRA_BASIC, 0): IN_PORT_NXM,
     (NICIRA_BASIC, 1): ETH_DST,
     (NICIRA_BASIC, 2): ETH_SRC,
+    (NICIRA_BASIC, 3): ETH_TYPE,
+    (NICIRA_BASIC, 6): IP_PROTO,
     (NICIRA_BASIC, 7): IPV4_SRC,
     (NICIRA_BASIC, 8): IPV4_DST,
+    (NICIRA_BASIC, 9): TCP_SRC,
+    (NICIRA_BASIC, 10): TCP_DST,
     (NICIRA_BASIC, 16): ARP_SPA,
     (NICIRA_BASIC, 17): ARP_TPA,
     (NICIRA_EXTENSIBLE, 16): TUN_ID,
@@ -201,7 +211,10 @@ BY_HEADER |= {
     (NICIRA_EXTENSIBLE, 20): IPV6_DST,
     (NICIRA_EXTENSIBLE, 25): ND_TLL,
 }
-"""Open vSwitch says the fields of a move back in its older numbering, whichever they were sent in."""
+"""Open vSwitch says the fields of an action back in its older numbering, whichever they were sent in."""
+
+TCP_FLAG_NAMES = ("fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr", "ns")
+"""The flags of a TCP header, from the lowest bit."""
 
 SHORTHANDS: Mapping[tuple[int, int | None], str] = {
     (ARP, None): "arp",
@@ -210,5 +223,7 @@ SHORTHANDS: Mapping[tuple[int, int | None], str] = {
     (IPV6, None): "ipv6",
     (IPV4, ICMP): "icmp",
     (IPV6, ICMPV6): "icmp6",
+    (IPV4, TCP): "tcp",
+    (IPV6, TCP): "tcp6",
 }
 """(Ethernet type, IP protocol) -> the word that stands for both in a match."""

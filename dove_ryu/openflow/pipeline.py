@@ -15,12 +15,16 @@ from dataclasses import dataclass, field, replace
 
 from dove_ryu.openflow import oxm
 from dove_ryu.openflow.fields import (
+    APPLIANCE,
+    BEGINS,
     BY_ADDRESS,
     CHAINED,
     DESTINATION_DOMAIN,
     DESTINATION_ENDPOINT,
+    HANDED_BACK,
     OUTPUT_PORT,
     SEGMENT_LABEL,
+    SLOT,
     SOURCE_DOMAIN,
     SOURCE_ENDPOINT,
     VNI,
@@ -30,12 +34,15 @@ from dove_ryu.openflow.fields import (
 )
 from dove_ryu.openflow.flow import (
     Action,
+    Clone,
     Flow,
     Goto,
+    Learn,
     Match,
     Meter,
     Metered,
     Move,
+    Multipath,
     PopVlan,
     PushVlan,
     Resubmit,
@@ -60,6 +67,7 @@ class Miss(enum.Enum):
     REPORT = "to the DPS: address report"
     INVALIDATE = "to the DPS: location invalidation, metered"
     RETURN = "nothing limits it"
+    UNKNOWN = "goes on where it was looked up from"
 
 
 INVALIDATIONS = Meter(1, rate=100, burst=100)
@@ -97,6 +105,8 @@ class Table:
     :ivar writes: fields that its flows may set.
     :ivar leads_to: names of the tables a packet may go to, all of them later; on a miss that goes on, the last of them.
     :ivar answers: whether its flows may send a packet back to where it came from or out of a port.
+    :ivar looks_into: names of tables that its flows may have a packet looked up in, earlier ones too; what the packet
+        then does is done before the flow's next action, or is all there is.
     :ivar matchable: the fields of *matches* with what they require.
     :ivar writable: the fields of *writes*.
     """
@@ -109,6 +119,7 @@ class Table:
     leads_to: tuple[str, ...]
     miss: Miss
     answers: bool
+    looks_into: tuple[str, ...] = ()
     matchable: frozenset[Field] = field(init=False, repr=False)
     writable: frozenset[Field] = field(init=False, repr=False)
 
@@ -155,10 +166,16 @@ class Table:
         if isinstance(action, Goto):
             if TABLES[action.table].name not in self.leads_to:
                 raise IllegalFlow(f"table {self.name} does not lead to {TABLES[action.table].name}")
-        elif isinstance(action, SetField | Move | PushVlan | PopVlan):
+        elif isinstance(action, SetField | Move | Multipath | PushVlan | PopVlan):
             written = _written(action)
             if written not in self.writable:
                 raise IllegalFlow(f"table {self.name} may not write {written.name}")
+        elif isinstance(action, Resubmit | Learn):
+            if TABLES[action.table].name not in self.looks_into:
+                raise IllegalFlow(f"table {self.name} does not look into {TABLES[action.table].name}")
+        elif isinstance(action, Clone):
+            for each in action.actions:
+                self._check_action(each)
         elif isinstance(action, Metered):
             if self.miss is not Miss.RETURN:
                 raise IllegalFlow(f"table {self.name} may not do {action}")
@@ -201,10 +218,10 @@ def _closure(names: Names) -> frozenset[Field]:
     return fields | {needed for field in fields for needed, _ in field.requires}
 
 
-def _written(action: SetField | Move | PushVlan | PopVlan) -> Field:
+def _written(action: SetField | Move | Multipath | PushVlan | PopVlan) -> Field:
     if isinstance(action, PushVlan | PopVlan):
         return oxm.VLAN_VID
-    return action.target if isinstance(action, Move) else action.field
+    return action.field if isinstance(action, SetField) else action.target
 
 
 def _asking(kind: Meter | None = None) -> tuple[Action, ...]:
@@ -231,8 +248,11 @@ def _table(
     leads_to: Iterable[str] = (),
     miss: Miss = Miss.DROP,
     answers: bool = False,
+    looks_into: Iterable[str] = (),
 ) -> Table:
-    made = Table(len(TABLES), name, purpose, tuple(matches), tuple(writes), tuple(leads_to), miss, answers=answers)
+    made = Table(
+        len(TABLES), name, purpose, tuple(matches), tuple(writes), tuple(leads_to), miss, answers, tuple(looks_into)
+    )
     TABLES.append(made)
     return made
 
@@ -251,8 +271,9 @@ TUNNEL_IN = _table(
     "TUNNEL_IN",
     "Tells from the tunnel identifier which network a packet from another dSwitch is in, or which segment it is on.",
     matches=(oxm.TUN_ID,),
-    writes=(VNI, SEGMENT_LABEL),
-    leads_to=("DELIVER", "CHAIN_HOP"),
+    writes=(VNI, SEGMENT_LABEL, APPLIANCE, SLOT, HANDED_BACK),
+    leads_to=("DELIVER", "INSTANCE"),
+    looks_into=("BEGINNINGS",),
 )
 SOURCE_GUARD = _table(
     "SOURCE_GUARD",
@@ -323,8 +344,7 @@ ROUTER = _table(
 )
 CHAIN_RETURN = _table(
     "CHAIN_RETURN",
-    "Takes a packet back from an appliance: its tag tells the segment, and so the next one or that it was the last. "
-    "Answers to probes go to the DPS.",
+    "Takes a packet back from an appliance: its tag tells the segment that it was on. Answers to probes go to the DPS.",
     matches=(
         oxm.IN_PORT,
         oxm.VLAN_VID,
@@ -335,7 +355,14 @@ CHAIN_RETURN = _table(
         oxm.ICMPV6_TYPE,
         oxm.ND_TARGET,
     ),
-    writes=(oxm.VLAN_VID, VNI, SEGMENT_LABEL, SOURCE_DOMAIN, BY_ADDRESS, CHAINED),
+    writes=(oxm.VLAN_VID, SEGMENT_LABEL),
+    leads_to=("NEXT_HOP",),
+)
+NEXT_HOP = _table(
+    "NEXT_HOP",
+    "Leads a packet that has its appliance behind it to the next segment or, after the last, to its destination.",
+    matches=(SEGMENT_LABEL,),
+    writes=(VNI, SEGMENT_LABEL, SOURCE_DOMAIN, BY_ADDRESS, CHAINED),
     leads_to=("LOCATION", "CHAIN"),
 )
 LOCATION = _table(
@@ -363,16 +390,42 @@ POLICY = _table(
 )
 CHAIN = _table(
     "CHAIN",
-    "Sends a packet to its policy's next appliance, here or through a tunnel; without a flow for it it goes nowhere.",
+    "Tells from the segment which appliance is next, and from the connection which slot of it; a tap gets a copy.",
     matches=(SEGMENT_LABEL,),
+    writes=(APPLIANCE, SLOT),
+    leads_to=("POOL",),
+    looks_into=("BEGINNINGS", "POOL", "NEXT_HOP"),
+)
+POOL = _table(
+    "POOL",
+    "Sends a packet to where the instance is that takes its slot: here, through a tunnel, or nowhere; or past it.",
+    matches=(APPLIANCE, SLOT),
     writes=_ONWARD,
+    leads_to=("INSTANCE",),
+    looks_into=("NEXT_HOP",),
+    answers=True,
+)
+INSTANCE = _table(
+    "INSTANCE",
+    "Chooses among the instances that are here.",
+    matches=(APPLIANCE, SLOT, HANDED_BACK),
+    writes=(OUTPUT_PORT,),
+    leads_to=("TAKEOVER", "CHAIN_HOP"),
+    looks_into=("CONNECTIONS",),
+)
+TAKEOVER = _table(
+    "TAKEOVER",
+    "Gives a new connection to the instance that takes a drained one's place, and an old one back to the drained one.",
+    matches=(APPLIANCE, SLOT, BEGINS, OUTPUT_PORT, oxm.ETH_TYPE, oxm.IP_PROTO),
+    writes=(OUTPUT_PORT, *_ONWARD),
     leads_to=("CHAIN_HOP",),
+    looks_into=("CONNECTIONS",),
     answers=True,
 )
 CHAIN_HOP = _table(
     "CHAIN_HOP",
     "Hands a packet to an appliance, under the tag that its segment has there.",
-    matches=(SEGMENT_LABEL,),
+    matches=(SEGMENT_LABEL, OUTPUT_PORT),
     writes=(oxm.VLAN_VID, oxm.ETH_DST, oxm.IN_PORT_NXM),
     answers=True,
 )
@@ -406,6 +459,20 @@ LIMIT = _table(
     "What the endpoint at each port may ask the DPS: a meter ends what is over its rate. Looked into before each request.",
     matches=(oxm.IN_PORT,),
     miss=Miss.RETURN,
+)
+BEGINNINGS = _table(
+    "BEGINNINGS",
+    "Tells the first packet of a TCP connection from all others.",
+    matches=(oxm.ETH_TYPE, oxm.TCP_FLAGS),
+    writes=(BEGINS,),
+    miss=Miss.UNKNOWN,
+)
+CONNECTIONS = _table(
+    "CONNECTIONS",
+    "The connections that began while an instance was drained, each with the port of who took it. Learned, not sent.",
+    matches=(VNI, APPLIANCE, *_ADDRESSES, oxm.TCP_SRC, oxm.TCP_DST),
+    writes=(OUTPUT_PORT,),
+    miss=Miss.UNKNOWN,
 )
 
 

@@ -14,17 +14,21 @@ from collections.abc import Callable, Iterable, Iterator
 from dove_ryu.openflow import oxm
 from dove_ryu.openflow.flow import (
     Action,
+    Clone,
     DecrementTtl,
     End,
+    FinTimeout,
     Flow,
     FlowChange,
     FlowDelete,
     FlowEnd,
     Goto,
+    Learn,
     Match,
     Meter,
     Metered,
     Move,
+    Multipath,
     Output,
     OutputTo,
     PacketIn,
@@ -37,6 +41,7 @@ from dove_ryu.openflow.flow import (
     ToController,
 )
 from dove_ryu.openflow.oxm import Field
+from dove_ryu.southbound import nicira
 
 VERSION = 4
 FLOW_MOD, PACKET_OUT, MULTIPART_REQUEST, BARRIER_REQUEST = 14, 13, 18, 20
@@ -46,10 +51,9 @@ _MODIFY_METER, _DELETE_METER, _PACKETS_PER_SECOND, _BURST, _DROP_BAND = 1, 2, 2,
 _ADD, _DELETE, _DELETE_STRICT = 0, 3, 4
 _ALL_TABLES, _ANY, _NO_BUFFER = 0xFF, 0xFFFFFFFF, 0xFFFFFFFF
 _IN_PORT_ONLY_16_BITS, _CONTROLLER, _WHOLE_PACKET = 0xFFF8, 0xFFFFFFFD, 0xFFFF
-_NICIRA = 0x00002320
 _OUTPUT, _PUSH_VLAN, _POP_VLAN, _DECREMENT_TTL, _SET_FIELD, _EXPERIMENTER = 0, 17, 18, 24, 25, 0xFFFF
 _DOT1Q = 0x8100
-_REG_MOVE, _REG_LOAD, _RESUBMIT_TABLE, _OUTPUT_REG, _CONTROLLER_2 = 6, 7, 14, 15, 37
+_REG_MOVE, _REG_LOAD, _RESUBMIT_TABLE, _OUTPUT_REG, _CONTROLLER_2, _CLONE = 6, 7, 14, 15, 37, 42
 _METER_PROPERTY = 5
 _GOTO_TABLE, _APPLY_ACTIONS, _METER = 1, 4, 6
 _NOTIFY = 1
@@ -63,8 +67,7 @@ _FLOW_REMOVED = struct.Struct("!QHBBIIHHQQ")
 _PACKET_IN = struct.Struct("!IHBBQ")
 
 
-class UnknownOnWire(ValueError):
-    """Bytes that no message of ours has; whoever wrote them, it was not this version of the DPS."""
+UnknownOnWire = nicira.UnknownOnWire
 
 
 def message(kind: int, body: bytes, xid: int = 0) -> bytes:
@@ -117,11 +120,7 @@ def _term_bytes(term: Term) -> bytes:
     value = term.value.to_bytes(term.field.octets, "big")
     if masked:
         value += term.mask.to_bytes(term.field.octets, "big")
-    return _oxm_header(term.field, masked) + value
-
-
-def _oxm_header(what: Field, masked: bool = False) -> bytes:
-    return struct.pack("!HBB", what.oxm_class, what.number << 1 | masked, what.octets << masked)
+    return nicira.header(term.field, masked) + value
 
 
 def instructions(actions: Iterable[Action]) -> bytes:
@@ -148,22 +147,15 @@ def _set_field(action: SetField) -> bytes:
     if action.mask != action.field.full_mask:
         low = (action.mask & -action.mask).bit_length() - 1
         span = low << 6 | (action.mask.bit_count() - 1)
-        return _nicira(_REG_LOAD, struct.pack("!H", span) + _oxm_header(action.field), action.value >> low)
-    body = _oxm_header(action.field) + action.value.to_bytes(action.field.octets, "big")
+        return nicira.action(_REG_LOAD, struct.pack("!H", span) + nicira.header(action.field), action.value >> low)
+    body = nicira.header(action.field) + action.value.to_bytes(action.field.octets, "big")
     length = 4 + len(body)
     return struct.pack("!HH", _SET_FIELD, length + -length % 8) + body + bytes(-length % 8)
 
 
-def _nicira(subtype: int, body: bytes, last: int | None = None) -> bytes:
-    if last is not None:
-        body += last.to_bytes(8, "big")
-    body += bytes(-(10 + len(body)) % 8)
-    return struct.pack("!HHIH", _EXPERIMENTER, 10 + len(body), _NICIRA, subtype) + body
-
-
 def _move(action: Move) -> bytes:
     spans = struct.pack("!HHH", action.width, 0, 0)
-    return _nicira(_REG_MOVE, spans + _oxm_header(action.source) + _oxm_header(action.target))
+    return nicira.action(_REG_MOVE, spans + nicira.header(action.source) + nicira.header(action.target))
 
 
 def _output(action: Output) -> bytes:
@@ -171,12 +163,14 @@ def _output(action: Output) -> bytes:
 
 
 def _output_to(action: OutputTo) -> bytes:
-    return _nicira(_OUTPUT_REG, struct.pack("!H", action.field.width - 1) + _oxm_header(action.field) + b"\xff\xff")
+    return nicira.action(
+        _OUTPUT_REG, struct.pack("!H", action.field.width - 1) + nicira.header(action.field) + b"\xff\xff"
+    )
 
 
 def _to_controller(action: ToController) -> bytes:
     if action.meter is not None:
-        return _nicira(_CONTROLLER_2, struct.pack("!6xHHI", _METER_PROPERTY, 8, action.meter))
+        return nicira.action(_CONTROLLER_2, struct.pack("!6xHHI", _METER_PROPERTY, 8, action.meter))
     return struct.pack("!HHIH6x", _OUTPUT, 16, _CONTROLLER, _WHOLE_PACKET)
 
 
@@ -185,7 +179,7 @@ def _decrement_ttl(action: DecrementTtl) -> bytes:
 
 
 def _resubmit(action: Resubmit) -> bytes:
-    return _nicira(_RESUBMIT_TABLE, struct.pack("!HB3x", _IN_PORT_ONLY_16_BITS, action.table))
+    return nicira.action(_RESUBMIT_TABLE, struct.pack("!HB3x", _IN_PORT_ONLY_16_BITS, action.table))
 
 
 def _push_vlan(action: PushVlan) -> bytes:
@@ -196,11 +190,19 @@ def _pop_vlan(action: PopVlan) -> bytes:
     return struct.pack("!HH4x", _POP_VLAN, 8)
 
 
+def _clone(action: Clone) -> bytes:
+    return nicira.action(_CLONE, bytes(6) + b"".join(map(action_bytes, action.actions)))
+
+
 _ENCODERS: dict[type[Action], Callable[..., bytes]] = {
     SetField: _set_field,
     Move: _move,
     PushVlan: _push_vlan,
     PopVlan: _pop_vlan,
+    Multipath: nicira.multipath,
+    Learn: nicira.learn,
+    FinTimeout: nicira.fin_timeout,
+    Clone: _clone,
     Output: _output,
     OutputTo: _output_to,
     ToController: _to_controller,
@@ -358,24 +360,14 @@ def _read_match(data: bytes) -> tuple[Match, bytes]:
     terms: list[Term] = []
     left = data[4:length]
     while left:
-        known, masked, octets = _read_oxm_header(left)
+        left = nicira.standard(left)
+        known, masked, octets = nicira.read_header(left)
         value = int.from_bytes(left[4 : 4 + known.octets], "big")
         mask = int.from_bytes(left[4 + known.octets : 4 + octets], "big") if masked else known.full_mask
         terms.append(Term(known, value, mask))
         left = left[4 + octets :]
     terms.sort(key=lambda term: term.field.rank)
     return Match(tuple(terms)), data[end:]
-
-
-def _read_oxm_header(data: bytes, with_value: bool = True) -> tuple[Field, bool, int]:
-    """The field that *data* begins with, whether it has a mask, and how many bytes its value (and mask) take."""
-    if len(data) < 4:
-        raise UnknownOnWire(f"an OXM field of {len(data)} bytes is cut short")
-    oxm_class, number, octets = struct.unpack_from("!HBB", data)
-    known, masked = oxm.BY_HEADER.get((oxm_class, number >> 1)), bool(number & 1)
-    if known is None or octets != known.octets << masked or (with_value and len(data) < 4 + octets):
-        raise UnknownOnWire(f"OXM field {number >> 1} of class {oxm_class:#x} and {octets} bytes is in no flow of ours")
-    return known, masked, octets
 
 
 def _read_instructions(data: bytes) -> Iterator[Action]:
@@ -405,26 +397,30 @@ def _read_action(data: bytes) -> Action:
     if kind == _POP_VLAN:
         return PopVlan()
     if kind == _SET_FIELD:
-        known, _, octets = _read_oxm_header(data[4:])
+        known, _, octets = nicira.read_header(data[4:])
         return SetField(known, int.from_bytes(data[8 : 8 + octets], "big"), known.full_mask)
-    if kind == _EXPERIMENTER and int.from_bytes(data[4:8], "big") == _NICIRA:
-        return _read_nicira(int.from_bytes(data[8:10], "big"), data)
+    if kind == _EXPERIMENTER and int.from_bytes(data[4:8], "big") == nicira.VENDOR:
+        return _read_extension(int.from_bytes(data[8:10], "big"), data)
     raise UnknownOnWire(f"action {kind} is in no flow of ours")
 
 
-def _read_nicira(subtype: int, data: bytes) -> Action:
+def _read_extension(subtype: int, data: bytes) -> Action:
     if subtype == _REG_LOAD and len(data) == 24:
         span = int.from_bytes(data[10:12], "big")
         low, width = span >> 6, (span & 0x3F) + 1
-        known = _read_oxm_header(data[12:16], with_value=False)[0]
+        known = nicira.read_header(data[12:16], with_value=False)[0]
         return SetField(known, int.from_bytes(data[16:24], "big") << low, ((1 << width) - 1) << low)
     if subtype == _REG_MOVE and len(data) == 24:
-        source, target = (_read_oxm_header(data[at : at + 4], with_value=False)[0] for at in (16, 20))
+        source, target = (nicira.read_header(data[at : at + 4], with_value=False)[0] for at in (16, 20))
         return Move(source, target, int.from_bytes(data[10:12], "big"))
     if subtype == _OUTPUT_REG and len(data) == 24:
-        return OutputTo(_read_oxm_header(data[12:16], with_value=False)[0])
+        return OutputTo(nicira.read_header(data[12:16], with_value=False)[0])
     if subtype == _RESUBMIT_TABLE and len(data) == 16:
         return Resubmit(data[12])
     if subtype == _CONTROLLER_2 and len(data) == 24:
         return ToController(int.from_bytes(data[20:24], "big"))
+    if subtype == _CLONE and len(data) > 16:
+        return Clone(tuple(map(_read_action, _pieces(data[16:], 2, 8))))
+    if subtype in nicira.READERS:
+        return nicira.READERS[subtype](data)
     raise UnknownOnWire(f"Nicira action {subtype} of {len(data)} bytes is in no flow of ours")

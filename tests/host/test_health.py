@@ -229,7 +229,7 @@ def test_an_instance_moves_with_its_ports(net: DataCenter) -> None:
     for port in new.server_ports.values():
         new.server.vsctl("del-port", port)
     wait_until(lambda: seat(net, name) is None, "no seat")
-    assert net.trace(name, "a", "b")["reason"].endswith("none takes packets")
+    assert net.trace(name, "a", "b")["reason"].endswith("instance does not work (these do not: 'one')")
 
 
 def place(name: str, box: Appliance) -> None:

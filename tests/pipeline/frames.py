@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from os_ken.lib.packet import arp, ethernet, icmp, icmpv6, ipv4, ipv6, packet
+from os_ken.lib.packet import arp, ethernet, icmp, icmpv6, ipv4, ipv6, packet, tcp
 
 Host = tuple[str, str]
 """MAC and IP address."""
@@ -48,4 +48,17 @@ def icmpv6_echo(sender: Host, receiver: Host, hop_limit: int = 64) -> bytes:
         ethernet.ethernet(receiver[0], sender[0], 0x86DD),
         ipv6.ipv6(src=sender[1], dst=receiver[1], nxt=58, hop_limit=hop_limit),
         icmpv6.icmpv6(type_=128, data=icmpv6.echo(id_=1, seq=1, data=b"ping")),
+    )
+
+
+def tcp_segment(sender: Host, receiver: Host, ports: tuple[int, int], flags: int = tcp.TCP_ACK) -> bytes:
+    """A segment of a connection, over either version of IP; by default not its first."""
+    six = ":" in sender[1]
+    inner = (
+        ipv6.ipv6(src=sender[1], dst=receiver[1], nxt=6) if six else ipv4.ipv4(src=sender[1], dst=receiver[1], proto=6)
+    )
+    return _bytes(
+        ethernet.ethernet(receiver[0], sender[0], 0x86DD if six else 0x0800),
+        inner,
+        tcp.tcp(src_port=ports[0], dst_port=ports[1], bits=flags),
     )

@@ -49,8 +49,8 @@ def test_a_packet_may_go_back_to_the_port_that_it_came_from(fabric: Fabric) -> N
     """An appliance of one port, twice in one chain."""
     fabric.apply(
         replace(CHAIN, actions=("nat", "nat")),
-        Appliance("nat", "nat", (Instance("one", HERE, "nat", "nat"),)),
-        *(Segment("n", "red>grey", hop, 0x800000 + hop, "nat", hop) for hop in (1, 2)),
+        Appliance("nat", "nat", (Instance("one", HERE, "nat", "nat"),), number=142),
+        *(Segment("n", "red>grey", hop, 0x800000 + 2 * hop, "nat", hop) for hop in (1, 2)),
     )
     plain = frames.icmp_echo(A, C)
     first, second = (plain[:12] + bytes.fromhex(f"8100000{hop}") + plain[12:] for hop in (1, 2))

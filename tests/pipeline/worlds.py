@@ -12,8 +12,10 @@ from dove_ryu.model.entities import (
     Endpoint,
     Entity,
     Gateway,
+    Health,
     Instance,
     Location,
+    OnFailure,
     Place,
     Policy,
     PolicyAction,
@@ -47,6 +49,7 @@ PORTS = {
     "fw-out": 13,
     "ids": 14,
     "nat": 15,
+    **{f"p{number}": 20 + number for number in range(1, 6)},
 }
 
 
@@ -88,15 +91,41 @@ def chain(name: str, number: int) -> list[Entity]:
             (Instance("one", places[each], *ports[each], mac="02:00:00:00:0f:01"),),
             Sharing.DEDICATED if each == "ids" else Sharing.VLAN,
             each != "fw",
+            number=number + 40 + at,
         )
-        for each in ports
+        for at, each in enumerate(ports)
     ]
     made += [PolicyAction(name, each, number + 30 + at, each, each) for at, each in enumerate(ports)]
     made += [
-        Segment(name, "red>grey", hop, 0x800000 + hop, each, 0 if each == "ids" else 4000 + hop)
+        Segment(name, "red>grey", hop, 0x800000 + 2 * hop, each, 0 if each == "ids" else 4000 + hop)
         for hop, each in enumerate(ports, 1)
     ]
     return [*made, Policy(name, "red", "grey", number + 7, tuple(ports), 200)]
+
+
+def pool(name: str, number: int) -> list[Entity]:
+    """A chain from red to blue through a pool of two, of which one is drained, one that may be left out, and a tap."""
+    mac = "02:00:00:00:0f:02"
+    two = (Instance("one", HERE, "p1", "p1", drain=True, mac=mac), Instance("two", HERE, "p2", "p2", mac=mac))
+    far = (Instance("one", HERE, "p3", "p3"), Instance("two", THERE, "p3", "p3", drain=True))
+    appliances = (
+        Appliance("pool", "x", two, number=number + 50, routed=True),
+        Appliance("far", "x", far, number=number + 51),
+        Appliance(
+            "open", "x", (Instance("one", THERE, "p4", "p4"),), number=number + 52, on_failure=OnFailure.LEAVE_OUT
+        ),
+        Appliance("tap", "x", (Instance("one", HERE, "p5", "p5"),), tap=True, number=number + 53),
+    )
+    return [
+        *appliances,
+        Health("open", "one", up=False),
+        *(PolicyAction(name, each.name, number + 60 + at, "x", each.name) for at, each in enumerate(appliances)),
+        *(
+            Segment(name, "blue>red", hop, 0x800100 + 2 * hop, each.name, 3000 + hop)
+            for hop, each in enumerate(appliances, 1)
+        ),
+        Policy(name, "blue", "red", number + 6, tuple(each.name for each in appliances), 0),
+    ]
 
 
 def on_the_move(name: str, number: int) -> list[Entity]:
@@ -126,7 +155,7 @@ def all_flows() -> Iterator[Flow]:
     """Flows of every kind, standing and cached, for an L2 and an L3 network over both underlays."""
     for service in Service:
         for address in ("10.9.0.2", "fd09::2"):
-            known = dps(*network("n", 100, 5, service), *chain("n", 100), *dswitches(address))
+            known = dps(*network("n", 100, 5, service), *chain("n", 100), *pool("n", 100), *dswitches(address))
             known.connect(HERE, PORTS, ())
             known.connect(THERE, PORTS, ())
             flows = {flow.key: flow for flow in known.standing_flows(HERE)}

@@ -22,9 +22,10 @@ from dove_ryu.northbound.metrics import Metrics
 from dove_ryu.northbound.missing import no_network
 from dove_ryu.northbound.problems import Refusal
 from dove_ryu.northbound.resources.resource import Names, Resource
-from dove_ryu.northbound.trace import trace
+from dove_ryu.northbound.trace import connection_of, trace
 
 _TRACED = ("network", "source", "destination")
+_OF_CONNECTION = ("protocol", "ports")
 
 
 class ServiceResources:
@@ -36,7 +37,9 @@ class ServiceResources:
 
     def table(self) -> Iterator[Resource]:
         """Every resource."""
-        yield Resource("/v1/trace", {"GET": self._get_trace, "POST": self._post_trace}, parameters=_TRACED)
+        yield Resource(
+            "/v1/trace", {"GET": self._get_trace, "POST": self._post_trace}, parameters=(*_TRACED, *_OF_CONNECTION)
+        )
         yield Resource("/v1/status", {"GET": self._get_status})
         yield Resource("/metrics", {"GET": self._get_metrics}, parameters=None)
         yield Resource("/healthz", {"GET": self._get_health}, parameters=None, always=True)
@@ -44,10 +47,11 @@ class ServiceResources:
 
     def _get_trace(self, request: Request, names: Names) -> Response:
         network, source, destination = _traced(request)
+        connection = connection_of(*map(request.GET.get, _OF_CONNECTION))
 
         def question(dps: Dps) -> dict[str, Any] | None:
             tables = dps.world.network(network)
-            return None if tables is None else trace(dps, tables, source, destination)
+            return None if tables is None else trace(dps, tables, source, destination, connection)
 
         shown = self._service.ask(question)
         if shown is None:
@@ -56,6 +60,8 @@ class ServiceResources:
 
     def _post_trace(self, request: Request, names: Names) -> Response:
         network, source, destination = _traced(request)
+        if any(map(request.GET.get, _OF_CONNECTION)):
+            raise Refusal(400, f"what is sent is a ping, which has no ports; leave out {' and '.join(_OF_CONNECTION)}")
         shown = trace_live(self._service, network, source, destination)
         if shown is None:
             raise no_network(self._service, network)

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
+from dove_ryu.model.documents import document_of, key_of
+from dove_ryu.model.entities import Health
+
 from .conftest import Dove, Dps
 
+INSTANCES: list[dict[str, object]] = [
+    {"name": "a", "dpid": f"{3:016x}", "ingress": "in", "egress": "out", "weight": 1, "mac": ""},
+    {"name": "b", "dpid": f"{4:016x}", "ingress": "both", "egress": "both", "weight": 0, "mac": ""},
+]
 FW: dict[str, Any] = {
     "kind": "firewall",
     "sharing": "vlan",
     "routed": False,
-    "instances": [
-        {"name": "a", "dpid": f"{3:016x}", "ingress": "in", "egress": "out", "weight": 1, "mac": ""},
-        {"name": "b", "dpid": f"{4:016x}", "ingress": "both", "egress": "both", "weight": 0, "mac": ""},
-    ],
+    "on_failure": "fail-closed",
+    "tap": False,
+    "number": 97,
+    "instances": INSTANCES,
 }
+
+C: dict[str, object] = {"name": "c", "dpid": f"{3:016x}", "ingress": "more", "egress": "more", "weight": 1, "mac": ""}
 
 
 def test_appliances_show_whose_their_vlans_are(dove: Dove, dps: Dps) -> None:
@@ -59,6 +68,23 @@ def test_a_trace_draws_the_appliances_on_the_way(dove: Dove, dps: Dps, shop: str
     policy = {"number": 98, "from": "app", "to": "db", "actions": ["fw"], "ttl": 5, "tracking": 2}
     dps.put("/dove/v1/networks/shop/policies/app>db", policy)
     assert "  | fw: FW-1/a at dSwitch 0000000000000003, VLAN 7\n" in dove("trace", "-n", "shop", "app1", "db1").out
+    drained = [{**each, "dpid": f"{3:016x}", "weight": 1, "drain": each["name"] == "c"} for each in (*INSTANCES, C)]
+    dps.put("/dove/v1/appliances/FW-1", FW | {"instances": drained})
+    dps.plug(3, "both")
+    any_connection = dove("trace", "-n", "shop", "app1", "db1").out
+    assert "  | fw: FW-1/a|b by connection (older connections: c), VLAN 7\n" in any_connection
+    told = [dove("trace", "-n", "shop", "app1", "db1", "--udp", f"{port}:5432").out for port in range(20)]
+    assert {name for name in "ab" if any(f"FW-1/{name} at dSwitch" in each for each in told)} == {"a", "b"}
+    failing = [Health("FW-1", each, up=False) for each in "abc"]
+    dps.put("/dove/v1/appliances/FW-1", FW | {"instances": drained, "on_failure": "fail-open"})
+    for each in failing:
+        dps.put(key_of(each), document_of(each))
+    left_out = dove("trace", "-n", "shop", "app1", "db1", "--tcp", "1:2").out
+    assert "  | fw: FW-1 left out, it fails open, VLAN 7\n" in left_out
+    dps.put("/dove/v1/appliances/FW-1", FW | {"tap": True, "instances": []})
+    assert "a copy to FW-1/none works" in dove("trace", "-n", "shop", "app1", "db1").out
+    both = dove("trace", "-n", "shop", "app1", "db1", "--tcp", "1:2", "--udp", "1:2")
+    assert "one of --tcp, --udp and --live" in both.err
 
 
 FILE = """\

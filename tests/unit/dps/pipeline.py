@@ -20,8 +20,10 @@ from dove_ryu.openflow import oxm
 from dove_ryu.openflow.flow import (
     IN_PORT,
     Action,
+    Clone,
     DecrementTtl,
     End,
+    FinTimeout,
     Flow,
     FlowChange,
     FlowDelete,
@@ -29,9 +31,11 @@ from dove_ryu.openflow.flow import (
     FlowKey,
     FlowStrictDelete,
     Goto,
+    Learn,
     Match,
     Metered,
     Move,
+    Multipath,
     Output,
     OutputTo,
     PacketIn,
@@ -39,9 +43,11 @@ from dove_ryu.openflow.flow import (
     PushVlan,
     Resubmit,
     SetField,
+    Term,
     ToController,
 )
 from dove_ryu.openflow.oxm import Field
+from dove_ryu.openflow.symmetric import connection_hash
 
 CARRIED = (oxm.METADATA, *oxm.REGISTERS)
 OF_THE_TUNNEL = (oxm.TUN_ID, oxm.TUN_DST, oxm.TUN_IPV6_DST)
@@ -73,6 +79,8 @@ IPV6: dict[Field, Span] = {
 }
 ICMP: dict[Field, Span] = {oxm.ICMP_TYPE: (34, 35), oxm.ICMP_CODE: (35, 36)}
 ICMPV6: dict[Field, Span] = {oxm.ICMPV6_TYPE: (54, 55), oxm.ICMPV6_CODE: (55, 56)}
+TCP: dict[Field, Span] = {oxm.TCP_SRC: (34, 36), oxm.TCP_DST: (36, 38), oxm.TCP_FLAGS: (46, 48)}
+TCP6 = {what: (low + 20, high + 20) for what, (low, high) in TCP.items()}
 NEIGHBOUR: dict[Field, Span] = {oxm.ND_RESERVED: (58, 62), oxm.ND_TARGET: (62, 78), oxm.ND_OPTIONS_TYPE: (78, 79)}
 LINK_LAYER: dict[tuple[int, int], dict[Field, Span]] = {
     (oxm.NEIGHBOUR_SOLICITATION, 1): {oxm.ND_SLL: (80, 86)},
@@ -101,6 +109,10 @@ class Packet:
         spans = ETHERNET | layers
         if kind == oxm.IPV4 and frame[23] == oxm.ICMP:
             spans |= ICMP
+        if kind == oxm.IPV4 and frame[23] == oxm.TCP:
+            spans |= TCP
+        if kind == oxm.IPV6 and frame[20] == oxm.TCP:
+            spans |= TCP6
         if kind == oxm.IPV6 and frame[20] == oxm.ICMPV6:
             spans |= ICMPV6
             if frame[54] in (oxm.NEIGHBOUR_SOLICITATION, oxm.NEIGHBOUR_ADVERTISEMENT):
@@ -123,7 +135,8 @@ class Packet:
 
     def values(self) -> dict[Field, int]:
         """Every field of the packet; the pipeline's own are 0 until something is known."""
-        inside = {what: int.from_bytes(self.frame[low:high], "big") for what, (low, high) in self.spans().items()}
+        spans = self.spans().items()
+        inside = {what: int.from_bytes(self.frame[low:high], "big") & what.full_mask for what, (low, high) in spans}
         tag = int.from_bytes(self.frame[14:16], "big") & 0xFFF | oxm.TAGGED if self.tagged else 0
         return dict.fromkeys(CARRIED, 0) | self.known | inside | {oxm.VLAN_VID: tag}
 
@@ -182,6 +195,14 @@ class Entry:
         idle = self.used + self.flow.idle_timeout if self.flow.idle_timeout else math.inf
         hard = self.born + self.flow.hard_timeout if self.flow.hard_timeout else math.inf
         return (hard, End.HARD) if hard <= idle else (idle, End.IDLE)
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A copy of a packet that goes out of a port, while the packet itself goes elsewhere."""
+
+    port: int
+    packet: Packet
 
 
 class Switch:
@@ -266,7 +287,7 @@ class Switch:
             self._by_priority[table] = sorted(entries, key=lambda entry: -entry.flow.priority)
         return self._by_priority[table]
 
-    def run(self, packet: Packet, table: int = 0) -> Iterator[int | PacketIn]:
+    def run(self, packet: Packet, table: int = 0) -> Iterator[int | PacketIn | Copy]:
         """Send a packet through the tables: the ports that it goes out of, and what comes up to the DPS."""
         at: int | None = table
         while at is not None:
@@ -281,8 +302,38 @@ class Switch:
                     yield PacketIn(flow.cookie, flow.table, known, bytes(packet.frame))
                 elif isinstance(action, Resubmit):
                     yield from self.run(packet, action.table)
+                elif isinstance(action, Clone):
+                    yield from self._copy(packet, action)
+                elif isinstance(action, Learn):
+                    self.carry_out([learned(action, packet.values())])
                 elif not isinstance(action, Metered):  # no packet here is one too many
                     yield from act(packet, action)
+
+    def _copy(self, packet: Packet, clone: Clone) -> Iterator[PacketIn | Copy]:
+        copied = Packet(bytearray(packet.frame), dict(packet.known))
+        for action in clone.actions:
+            doing = self.run(copied, action.table) if isinstance(action, Resubmit) else act(copied, action)
+            for out in doing:
+                yield Copy(out, copied) if isinstance(out, int) else out
+
+
+def connection(values: Mapping[Field, int]) -> int:
+    """The hash of the connection that a packet is of; of what is no IP it does not matter here."""
+    for source, destination in ((oxm.IPV4_SRC, oxm.IPV4_DST), (oxm.IPV6_SRC, oxm.IPV6_DST)):
+        if source in values:
+            ends = (values[each].to_bytes(each.octets, "big") for each in (source, destination))
+            ports = (values[oxm.TCP_SRC], values[oxm.TCP_DST]) if oxm.TCP_SRC in values else None
+            return connection_hash(next(ends), next(ends), values[oxm.IP_PROTO], ports)
+    return 0
+
+
+def learned(action: Learn, values: Mapping[Field, int]) -> Flow:
+    """The flow that an action makes of a packet."""
+    like = (Term(target, values[source], target.full_mask) for target, source in action.like)
+    terms = sorted((*action.where, *like), key=lambda term: term.field.rank)
+    load = SetField(action.load, values[action.load], action.load.full_mask)
+    then = (FinTimeout(action.fin_timeout), load)
+    return Flow(action.table, action.priority, Match(tuple(terms)), then, action.cookie, 0, action.idle_timeout)
 
 
 def act(packet: Packet, action: Action) -> Iterator[int]:
@@ -294,6 +345,11 @@ def act(packet: Packet, action: Action) -> Iterator[int]:
         case Move(source, target, width):
             mask = (1 << width) - 1
             packet.write(target, values.get(target, 0) & ~mask | values[source] & mask)
+        case Multipath(target, width, links):
+            mask = (1 << width) - 1
+            packet.write(target, values.get(target, 0) & ~mask | connection(values) % links)
+        case FinTimeout():
+            pass  # connections do not end here
         case PushVlan():
             packet.push()
         case PopVlan():
@@ -401,7 +457,7 @@ class Fabric:
             if isinstance(out, PacketIn):
                 held.append(out)
             else:
-                yield from self._leave(switch, packet, out, tunnels)
+                yield from self._leave(switch, *_going(packet, out), tunnels)
         asked = 0
         while held and switch.dpid in self.dps.connected:
             asked += 1
@@ -429,7 +485,7 @@ class Fabric:
                     if isinstance(out, PacketIn):
                         held.append(out)
                     else:
-                        yield from self._leave(switch, packet, out, tunnels)
+                        yield from self._leave(switch, *_going(packet, out), tunnels)
 
     def _leave(self, switch: Switch, packet: Packet, port: int, tunnels: int) -> Iterator[Delivery]:
         names = [name for name, number in switch.ports.items() if number == port]
@@ -464,3 +520,8 @@ class Fabric:
             if (":" in ip) == (what is oxm.TUN_IPV6_SRC):
                 return {what: what.parse(ip)}
         return None
+
+
+def _going(packet: Packet, out: int | Copy) -> tuple[Packet, int]:
+    """What goes out, and of which port."""
+    return (packet, out) if isinstance(out, int) else (out.packet, out.port)

@@ -111,7 +111,7 @@ def test_a_lookout_in_words(fabric: Fabric) -> None:
     table = CHAIN_HOP.number
     assert told[2, 2, Point.HANDED_OVER] == (
         f"cookie=0xd070000007000006, table={table}, hard_timeout=5, send_flow_rem "
-        f"priority=10100,icmp,reg6=0x800066/0xffffff,reg15=0/{1 << table:#x},icmp_type=8,icmp_code=215 "
+        f"priority=10100,icmp,reg5=0x20,reg6=0x8000cc/0xffffff,reg15=0/{1 << table:#x},icmp_type=8,icmp_code=215 "
         f"actions=load:0x1->NXM_NX_REG15[{table}],resubmit(,{table})"
     )
     assert FIRST_MARK + NUMBER == 215

@@ -240,11 +240,11 @@ def test_each_hop_has_a_label_and_a_vlan_of_its_own() -> None:
     numbers = Numbers()
     assert list(segments_after(CHAINED, numbers=numbers).values()) == [
         Segment("shop", "a>b", 1, FIRST_LABEL, "FW", 1),
-        Segment("shop", "a>b", 2, FIRST_LABEL + 1, "SSL", 0),
-        Segment("shop", "a>b", 3, FIRST_LABEL + 2, "FW", 2),
-        Segment("shop", "b>a", 2, FIRST_LABEL + 3, "FW", 3),
+        Segment("shop", "a>b", 2, FIRST_LABEL + 2, "SSL", 0),
+        Segment("shop", "a>b", 3, FIRST_LABEL + 4, "FW", 2),
+        Segment("shop", "b>a", 2, FIRST_LABEL + 6, "FW", 3),
     ]
-    assert numbers.document()["next_label"] == FIRST_LABEL + 4
+    assert numbers.document()["next_label"] == FIRST_LABEL + 8, "each is one of a pair"
     assert Numbers(numbers.document()).vlan(FW) == 4
 
 
@@ -257,7 +257,7 @@ def test_a_segment_stays_what_it_is_while_its_hop_has_the_same_appliance() -> No
 def test_what_was_given_up_is_not_given_out_again_at_once() -> None:
     """A packet may still be on its way with it."""
     after = segments_after(with_actions("fw", "fw"), with_actions("accept"), with_actions("fw"))
-    assert list(after.values()) == [Segment("shop", "a>b", 1, FIRST_LABEL + 2, "FW", 3)]
+    assert list(after.values()) == [Segment("shop", "a>b", 1, FIRST_LABEL + 4, "FW", 3)]
 
 
 def test_a_dedicated_appliance_has_one_segment_which_may_move() -> None:
@@ -274,14 +274,14 @@ def test_an_appliance_that_is_shared_otherwise_has_other_segments() -> None:
     for registered in (FW, replace(FW, sharing=Sharing.DEDICATED)):
         for change in amend(world.network("shop"), with_actions("fw"), numbers, {"FW": registered}):
             world.apply(change)
-    assert list(world.tables["shop"].segments.values()) == [Segment("shop", "a>b", 1, FIRST_LABEL + 1, "FW", 0)]
+    assert list(world.tables["shop"].segments.values()) == [Segment("shop", "a>b", 1, FIRST_LABEL + 2, "FW", 0)]
 
 
 def test_labels_and_vlans_go_round_and_end() -> None:
     numbers = Numbers(
         {"next_label": LAST_LABEL, "next_vlan": {"FW": LAST_VLAN}}, label_taken={FIRST_LABEL}.__contains__
     )
-    assert [numbers.label(), numbers.label()] == [LAST_LABEL, FIRST_LABEL + 1]
+    assert [numbers.label(), numbers.label()] == [LAST_LABEL - 1, FIRST_LABEL + 2]
     assert [numbers.vlan(FW), numbers.vlan(FW)] == [LAST_VLAN, 1]
     full = Numbers(vlan_taken=lambda appliance, vlan: True)
     with pytest.raises(Exhausted, match="all 4093 VLANs of appliance 'FW' are in use; add another appliance"):
@@ -290,7 +290,7 @@ def test_labels_and_vlans_go_round_and_end() -> None:
 
 def test_labels_end(monkeypatch) -> None:
     monkeypatch.setattr("dove_ryu.model.amendment.LAST_LABEL", FIRST_LABEL + 1)
-    with pytest.raises(Exhausted, match="all 2 segment labels are in use; delete a chained policy"):
+    with pytest.raises(Exhausted, match="all 1 segment labels are in use; delete a chained policy"):
         Numbers(label_taken=lambda label: True).label()
 
 

@@ -19,7 +19,10 @@ FIREWALL = {"kind": "firewall", "instances": [ONE]}
 BLUEPRINT = "/v1/networks/shop/blueprint"
 SEAT_ONE = {"dswitch": "0000000000000003", "ingress": "fw-in", "egress": "fw-out"}
 WORKS = {"up": True, "since": None, "reason": ""}
-SHOWN_ONE = {"name": "one", **SEAT_ONE, "weight": 1, "mac": None, "seat": SEAT_ONE, "health": WORKS}
+SHOWN_ONE = {"name": "one", **SEAT_ONE, "weight": 1, "mac": None, "seat": SEAT_ONE, "health": WORKS} | {
+    "drain": False,
+    "slots": 1,
+}
 
 
 def chained(*actions: str, network: str = "shop", **fields: Any) -> dict[str, Any]:
@@ -39,6 +42,9 @@ def test_an_appliance_is_registered_changed_and_forgotten(client: Client) -> Non
         "sharing": "vlan",
         "routed": False,
         "probe": None,
+        "on_failure": "fail-closed",
+        "tap": False,
+        "number": 1,
         "instances": [SHOWN_ONE],
         "segments": [],
     }
@@ -48,7 +54,9 @@ def test_an_appliance_is_registered_changed_and_forgotten(client: Client) -> Non
     routed = [{**ONE, "egress": None, "mac": "02-00-00-00-0F-01", "weight": 0}]
     changed = client.put(FW, {"kind": "firewall", "sharing": "dedicated", "routed": True, "instances": routed})
     one_port = {"egress": "fw-in", "seat": {**SEAT_ONE, "egress": "fw-in"}}
-    assert changed["instances"] == [{**SHOWN_ONE, **one_port, "mac": "02:00:00:00:0f:01", "weight": 0}]
+    assert changed["instances"] == [{**SHOWN_ONE, **one_port, "mac": "02:00:00:00:0f:01", "weight": 0, "slots": 0}]
+    assert (changed["number"], client.put("/v1/appliances/other", {"kind": "x"})["number"]) == (1, 2)
+    assert client("DELETE", "/v1/appliances/other").status_code == 204
     assert client("DELETE", FW).status_code == 204
     assert client.get("/v1/appliances") == []
     client.refused(404, "DELETE", FW)
@@ -73,6 +81,13 @@ def test_an_appliance_is_registered_changed_and_forgotten(client: Client) -> Non
             {"kind": "x", "instances": [{"name": "o", "egress": "out"}]},
             ["instances[0].dswitch", "instances[0].ingress"],
         ),
+        ({"kind": "x", "on_failure": "fail"}, ["on_failure"]),
+        ({"kind": "x", "tap": "yes"}, ["tap"]),
+        ({"kind": "x", "tap": True, "routed": True}, ["routed"]),
+        ({"kind": "x", "tap": True, "on_failure": "next"}, ["on_failure"]),
+        ({"kind": "x", "tap": True, "probe": "frame"}, ["probe"]),
+        ({"kind": "x", "tap": True, "instances": [ONE]}, ["instances[0].egress"]),
+        ({"kind": "x", "instances": [{**ONE, "drain": 1}]}, ["instances[0].drain"]),
         ({"kind": "x", "probe": "arp"}, ["probe"]),
         ({"kind": "x", "probe": 7}, ["probe"]),
         ({"kind": "x", "probe": "frame", "routed": True}, ["probe"]),
@@ -90,6 +105,21 @@ def test_an_appliance_is_registered_changed_and_forgotten(client: Client) -> Non
 def test_what_is_no_appliance(client: Client, value: Any, places: list[str]) -> None:
     problem = client.refused(422, "PUT", FW, value)
     assert [each["place"] for each in problem["errors"]][: len(places)] == places
+
+
+def test_a_pool_says_what_becomes_of_connections(client: Client) -> None:
+    """X10: which share each instance has, which is drained, and what happens to those of one that fails."""
+    two = {**ONE, "name": "two", "dswitch": "4", "weight": 3}
+    shown = client.put(FW, {"kind": "firewall", "on_failure": "next", "instances": [ONE, two]})
+    assert shown["on_failure"] == "next"
+    one, other = (each["slots"] for each in shown["instances"])
+    assert one + other == 64
+    assert other > 2 * one > 0
+    shown["instances"][1]["drain"] = True
+    drained = client.put(FW, shown)["instances"]
+    assert [(each["drain"], each["slots"]) for each in drained] == [(False, 64), (True, 0)]
+    tapping = {"kind": "ids", "tap": True, "instances": [{"name": "one", "dswitch": "5", "ingress": "ids"}]}
+    assert client.put("/v1/appliances/IDS", tapping)["tap"]
 
 
 def test_a_port_is_one_appliances_or_one_endpoints(shop: Client) -> None:
@@ -119,12 +149,13 @@ def test_a_chain_is_applied_and_shown_with_its_vlans(client: Client, service: Se
     segments = client.get(FW)["segments"]
     assert [(each["vlan"], each["network"], each["policy"], each["hop"], each["label"]) for each in segments] == [
         (1, "shop", "lb>app", 1, "0x800000"),
-        (2, "shop", "lb>app", 2, "0x800001"),
-        (3, "shop2", "lb>app", 1, "0x800002"),
+        (2, "shop", "lb>app", 2, "0x800002"),
+        (3, "shop2", "lb>app", 1, "0x800004"),
     ]
-    assert {each["instance"] for each in segments} == {"one"}
     detail = client.refused(409, "PUT", FW, {**FIREWALL, "sharing": "dedicated"})["detail"]
     assert "in use by policy 'lb>app' of network 'shop', so its sharing cannot change" in detail
+    detail = client.refused(409, "PUT", FW, {"kind": "firewall", "tap": True})["detail"]
+    assert "so its tap cannot change; register another one" in detail, "copies on their way would come back as packets"
     client.put(BLUEPRINT, chained("permit"))
     client.put(BLUEPRINT, chained("fw"))
     assert [each["vlan"] for each in client.get(FW)["segments"]] == [4, 3], (
@@ -225,13 +256,11 @@ def test_an_instance_that_its_ports_place_is_shown_where_they_are(client: Client
     client.put(FW, {"kind": "firewall", "instances": [{"name": "one"}]})
     nowhere = {"name": "one", "dswitch": None, "ingress": None, "egress": None, "weight": 1, "mac": None, "seat": None}
     shown = client.get(FW)
-    assert shown["instances"] == [{**nowhere, "health": WORKS}]
+    assert shown["instances"] == [{**nowhere, "drain": False, "health": WORKS, "slots": 0}]
     client.put(BLUEPRINT, chained("fw"))
-    assert [each["instance"] for each in client.get(FW)["segments"]] == [None]
     commit(service, Seat("FW-1", "one", 3, "fw-in", "fw-out"))
     seated = client.get(FW)
-    assert seated["instances"] == [{**nowhere, "seat": SEAT_ONE, "health": WORKS}]
-    assert [each["instance"] for each in seated["segments"]] == ["one"]
+    assert seated["instances"] == [{**nowhere, "drain": False, "seat": SEAT_ONE, "health": WORKS, "slots": 1}]
     assert client.put(FW, seated)["instances"] == seated["instances"]
     taken = {"kind": "x", "instances": [{**ONE, "name": "other"}]}
     assert "is where appliance 'FW-1' is" in client.refused(409, "PUT", "/v1/appliances/other", taken)["detail"]

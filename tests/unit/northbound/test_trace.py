@@ -1,8 +1,13 @@
 """What becomes of a packet, asked in names (X2)."""
 
+from functools import partial
 from typing import Any
 
 import pytest
+
+from dove_ryu.dps import Dps
+from dove_ryu.model.entities import Health
+from dove_ryu.model.world import Change
 
 from .served import Client, Service
 
@@ -163,7 +168,11 @@ def test_a_chain_is_told_hop_by_hop(deployed: Client, service: Service) -> None:
     firewall = {
         "action": "FW",
         "appliance": "FW",
+        "tap": False,
         "instance": "one",
+        "candidates": ["one"],
+        "drained": [],
+        "left_out": False,
         "dswitch": "0000000000000002",
         "ingress": "fw",
         "egress": "fw",
@@ -174,8 +183,74 @@ def test_a_chain_is_told_hop_by_hop(deployed: Client, service: Service) -> None:
     assert answer["path"] == [
         firewall,
         {**firewall, "action": "SSL", "appliance": "SSL", "ingress": "ssl", "egress": "ssl"}
-        | {"label": "0x800001", "vlan": None, "tunnel": None},
+        | {"label": "0x800002", "vlan": None, "tunnel": None},
     ]
     assert (answer["delivery"], answer["tunnel"]["remote_ip"]) == ("tunnel", "192.0.2.1")
     deployed.put("/v1/dswitches/2", {})
     assert "have no tunnel protocol" in trace(deployed, "lb1", "web1")["reason"]
+
+
+@pytest.fixture
+def pooled(deployed: Client, service: Service) -> Client:
+    """From lb to app through a pool at two dSwitches, then a tap."""
+    members = [{"name": f"at{dpid}", "dswitch": dpid, "ingress": "fw"} for dpid in "12"]
+    deployed.put("/v1/appliances/FW", {"kind": "x", "instances": members})
+    tapping = {"name": "one", "dswitch": "2", "ingress": "ids"}
+    deployed.put("/v1/appliances/IDS", {"kind": "x", "tap": True, "instances": [tapping]})
+    for name in ("FW", "IDS"):
+        deployed.put(f"{SHOP}/actions/{name}", {"kind": "x", "appliance": name})
+    deployed.put(f"{SHOP}/policies/lb>app", {"actions": ["FW", "IDS"]})
+    for dpid in (1, 2):
+        service.ask(partial(Dps.show_ports, dpid=dpid, ports={"tap0": 1, "tap1": 2, "fw": 3, "ids": 4}))
+    return deployed
+
+
+def fail(service: Service, appliance: str, *instances: str) -> None:
+    """Some instances do not work, as the DPS finds it out."""
+    health = [Health(appliance, name, up=False, reason="a test") for name in instances]
+    service.ask(lambda dps: dps.apply(map(Change.put, health)))
+
+
+def test_a_connection_tells_which_instance_of_a_pool(pooled: Client) -> None:
+    """X10: and without one, all that it may be are named."""
+    answer = trace(pooled, "lb1", "web1")
+    assert (answer["delivery"], answer["tunnel"]) == ("varies", None)
+    pool, tap = answer["path"]
+    assert (pool["instance"], pool["candidates"], pool["dswitch"], pool["tunnel"]) == (None, ["at1", "at2"], None, None)
+    assert (tap["tap"], tap["instance"], tap["egress"]) == (True, "one", None)
+    found = {trace(pooled, "lb1", f"web1&protocol=tcp&ports={port}:80")["path"][0]["instance"] for port in range(20)}
+    assert found == {"at1", "at2"}
+    there = trace(pooled, "10.0.1.3", "10.0.1.11&protocol=tcp&ports=5:80")
+    assert there["path"][0]["instance"] == trace(pooled, "lb1", "web1&protocol=tcp&ports=5:80")["path"][0]["instance"]
+    assert there["delivered"]
+    no_ip = trace(pooled, "02:00:00:00:00:03", "02:00:00:00:00:01&protocol=tcp&ports=5:80")
+    assert no_ip["path"][0]["candidates"] == ["at1", "at2"], "addresses decide, and these are none"
+
+
+def test_drained_down_and_left_out(pooled: Client, service: Service) -> None:
+    appliance = pooled.get("/v1/appliances/FW")
+    appliance["instances"][0]["drain"] = True
+    pooled.put("/v1/appliances/FW", appliance)
+    hop = trace(pooled, "lb1", "web1")["path"][0]
+    assert (hop["candidates"], hop["drained"]) == (["at2"], ["at1"])
+    appliance["instances"][0]["drain"] = False
+    pooled.put("/v1/appliances/FW", appliance)
+    fail(service, "FW", "at1", "at2")
+    assert no_way(pooled, "lb1", "web1").endswith(
+        "the connection's instance does not work (these do not: 'at1', 'at2')"
+    )
+    pooled.put("/v1/appliances/FW", appliance | {"on_failure": "fail-open"})
+    answer = trace(pooled, "lb1", "web1")
+    assert (answer["delivery"], answer["path"][0]["left_out"]) == ("local", True)
+    fail(service, "IDS", "one")
+    answer = trace(pooled, "lb1", "web1")
+    assert answer["delivered"], "nothing waits for a tap"
+    assert answer["path"][1]["candidates"] == []
+
+
+@pytest.mark.parametrize(
+    "wrong", ["protocol=tcp", "ports=1:2", "protocol=icmp&ports=1:2", "protocol=udp&ports=1:65536"]
+)
+def test_what_is_no_connection(deployed: Client, wrong: str) -> None:
+    detail = deployed.refused(400, "GET", f"/v1/trace?network=shop&source=lb1&destination=web1&{wrong}")["detail"]
+    assert "like protocol=tcp and ports=40000:443" in detail

@@ -7,8 +7,21 @@ import pytest
 
 from dove_ryu.openflow import oxm, pipeline
 from dove_ryu.openflow.fields import BY_ADDRESS, OUTPUT_PORT, SOURCE_DOMAIN, VNI, Cookie, Kind
-from dove_ryu.openflow.flow import IN_PORT, Action, DecrementTtl, Metered, Output, OutputTo, Resubmit, copy, put, text
+from dove_ryu.openflow.flow import (
+    IN_PORT,
+    Action,
+    Clone,
+    DecrementTtl,
+    Metered,
+    Output,
+    OutputTo,
+    Resubmit,
+    copy,
+    put,
+    text,
+)
 from dove_ryu.openflow.pipeline import (
+    CHAIN,
     CLASSIFY,
     GROUPCAST,
     LIMIT,
@@ -68,7 +81,8 @@ def test_a_match_that_is_not_declared_is_refused(table: Table) -> None:
         (POLICY, Output(1), "table POLICY may not do output:1"),
         (LOCATION, OutputTo(OUTPUT_PORT.field), "table LOCATION may not do output:NXM_NX_REG5"),
         (SOURCE_GUARD, DecrementTtl(), "table SOURCE_GUARD may not do dec_ttl"),
-        (GROUPCAST, Resubmit(0), "table GROUPCAST may not do"),
+        (GROUPCAST, Resubmit(0), "table GROUPCAST does not look into CLASSIFY"),
+        (CHAIN, Clone((Output(1),)), "table CHAIN may not do output:1"),
         (POLICY, Metered(17), "table POLICY may not do meter:17"),
     ],
 )
@@ -97,17 +111,19 @@ def test_every_table_says_what_becomes_of_a_miss() -> None:
     assert text(flows[:9]).splitlines() == [
         "cookie=0xd000000000000000, priority=0 actions=drop",
         "cookie=0xd000000001000000, table=1, priority=0 actions=drop",
-        "cookie=0xd000000002000000, table=2, priority=0 actions=resubmit(,17),controller(meter_id=2)",
+        "cookie=0xd000000002000000, table=2, priority=0 actions=resubmit(,21),controller(meter_id=2)",
         "cookie=0xd000000003000000, table=3, priority=0 actions=goto_table:5",
         "cookie=0xd000000004000000, table=4, priority=0 actions=drop",
         "cookie=0xd000000005000000, table=5, priority=0 actions=goto_table:6",
         "cookie=0xd000000006000000, table=6, priority=0 actions=goto_table:7",
-        "cookie=0xd000000007000000, table=7, priority=0 actions=goto_table:9",
+        "cookie=0xd000000007000000, table=7, priority=0 actions=goto_table:10",
         "cookie=0xd000000008000000, table=8, priority=0 actions=drop",
     ]
-    assert text(flows[-2:]).splitlines() == [
-        "cookie=0xd000000010000000, table=16, priority=0 actions=controller(meter_id=1)",
-        "cookie=0xd000000011000000, table=17, priority=0 actions=drop",
+    assert text(flows[-4:]).splitlines() == [
+        "cookie=0xd000000014000000, table=20, priority=0 actions=controller(meter_id=1)",
+        "cookie=0xd000000015000000, table=21, priority=0 actions=drop",
+        "cookie=0xd000000016000000, table=22, priority=0 actions=drop",
+        "cookie=0xd000000017000000, table=23, priority=0 actions=drop",
     ]
 
 
