@@ -14,7 +14,11 @@ else:
     extensions = cythonize(
         [
             Extension(
-                "dove_ryu.southbound._lane", ["dove_ryu/southbound/lane.py"], optional=True, extra_compile_args=["-O2"]
+                "dove_ryu.southbound._lane",
+                ["dove_ryu/southbound/lane.py"],
+                depends=["dove_ryu/southbound/lane_memory.pxd"],
+                optional=True,
+                extra_compile_args=["-O2"],
             )
         ],
         compiler_directives={"language_level": 3, "boundscheck": False, "wraparound": False},

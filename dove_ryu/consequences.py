@@ -4,7 +4,7 @@ What standing flows are built on is told before a change (:func:`built_on`), bec
 forget follows from the facts that come out of it.  A change reaches exactly the dSwitches that can hold something about
 it: those that host the network, or an appliance that its packets pass, before it or after it (F22).  A moved endpoint is
 the exception that the report makes: the dSwitch that it left keeps tombstones, and tells only those who still send there
-(F19).
+(F19).  Of a network with stateful policies all are told (X7).
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ from dove_ryu.model.entities import (
     Segment,
     VirtualNetwork,
 )
+from dove_ryu.model.pools import outline
 from dove_ryu.model.provider import PROVIDED
+from dove_ryu.model.qos import Rate
 from dove_ryu.model.world import Change, Fact, NetworkTables, World
 from dove_ryu.openflow.fields import CACHED_COOKIE, CACHED_MASK, VNI
 from dove_ryu.openflow.flow import Flow, FlowChange, FlowDelete, match
@@ -82,8 +84,9 @@ class Consequences:
         if isinstance(entity, DSwitch):
             self._touch_dswitch(entity.dpid)
         elif isinstance(entity, Appliance):
-            self._touch_appliance(entity.name)
-            self._vacate(entity.name, fact)
+            if not _same_outline(fact.before, fact.after):
+                self._touch_appliance(entity.name)
+                self._vacate(entity.name, fact)
         elif isinstance(entity, Seat):  # what is cached leads to segments, wherever these lead
             self._vacate(entity.appliance, fact)
         elif not isinstance(entity, Health):  # of which only standing flows are made
@@ -152,6 +155,10 @@ class Consequences:
             if not tombstones:
                 return hosts
             self.tombstones.setdefault(before.dpid, []).extend(tombstones)
+            if tables.network is not None and tables.network.zone:
+                return (
+                    hosts  # what may be a reply only ends where the endpoint was, and nobody would hear that it moved
+                )
         return {before.dpid, after.dpid}
 
     def _outdated(self, tables: NetworkTables, fact: Fact) -> Iterator[FlowDelete]:
@@ -176,11 +183,16 @@ def built_on(world: World, changes: Collection[Change]) -> Parts:
     that the changes are about is among them.
     """
     parts: Parts = {}
-    chained = Chained(world, changes)
+    chained, limited = Chained(world, changes), Limited(world, changes)
     for change in changes:
         before = world.present(change)
         if before != change.entity:
-            for dpid, scope, names in (*_built_on(world, change, before), *chained.built_on(change)):
+            parts_of_it = (
+                *_built_on(world, change, before),
+                *chained.built_on(change),
+                *limited.built_on(change, before),
+            )
+            for dpid, scope, names in parts_of_it:
                 parts.setdefault(dpid, {}).setdefault(scope, set()).update(names)
     return parts
 
@@ -223,6 +235,48 @@ def _on_dswitch(world: World, dpid: int) -> Iterator[Part]:
             yield each, place.network, (place.endpoint,)
 
 
+class Limited:
+    """What is built on policies that limit what is sent: the meters of their senders.
+
+    A batch may bring a policy before the action that limits it, so that it is looked at as a whole.
+
+    :param changes: the batch.
+    """
+
+    def __init__(self, world: World, changes: Iterable[Change]) -> None:
+        self._world = world
+        self._coming = {(each.network, each.name) for each in changes if _is_limit(each.entity)}
+
+    def built_on(self, change: Change, before: Entity | None) -> Iterator[Part]:
+        """What a change can make others: the flows of who sends under a policy that it is about."""
+        tables = self._world.tables.get(change.network)
+        if tables is None or change.kind not in (Policy, PolicyAction, PolicyDomain):
+            return
+        concerned = [each for each in (before, change.entity) if isinstance(each, Policy)]
+        if change.kind is PolicyAction:
+            concerned = [policy for policy in tables.policies.values() if change.name in policy.actions]
+        elif change.kind is PolicyDomain:
+            concerned = [policy for policy in tables.policies.values() if policy.destination == change.name]
+        senders = {policy.source for policy in concerned if self._limits(tables, policy)}
+        for dpid, names in tables.hosted.items() if senders else ():
+            yield dpid, tables.name, [name for name in names if _domain_of(tables, name) in senders]
+
+    def _limits(self, tables: NetworkTables, policy: Policy) -> bool:
+        """Whether a policy limits what is sent, or may after the batch."""
+        return policy.rate is not None or any(
+            _is_limit(tables.actions.get(name)) or (tables.name, name) in self._coming for name in policy.actions
+        )
+
+
+def _is_limit(action: Entity | None) -> bool:
+    return isinstance(action, PolicyAction) and isinstance(action.config, Rate)
+
+
+def _domain_of(tables: NetworkTables, endpoint: str) -> str | None:
+    known = tables.endpoints.get(endpoint)
+    return None if known is None else known.domain
+
+
 class Chained:
     """What of the networks that have service chains, or will have, is built on what.
 
@@ -251,12 +305,14 @@ class Chained:
             networks = (change.network,)
         elif change.kind is DSwitch or change.kind in PROVIDED:
             networks = {*self._uses, *(tables.name for tables in self._world.chained())}
+        # Segments lead to an appliance however it is, and whichever of its instances have which slots.
+        inner = change.kind is Health or _same_outline(self._world.present(change), change.entity)
         for network in networks:
             used = self._used(network)
             if not used or (change.kind in PROVIDED and _appliance_of(change) not in used):
                 continue
             for dpid in self._holders(network, used):
-                if change.kind is Health:  # segments lead to an appliance however it is
+                if inner:
                     yield dpid, appliance_scope(_appliance_of(change)), ()
                 else:  # where an appliance is packets go on to all others
                     yield dpid, network, ()
@@ -283,6 +339,11 @@ class Chained:
         tables = self._world.tables.get(network)
         holders = self._world.provider.dpids(used) | (set() if tables is None else tables.hosts())
         return holders.union(*(self._places.get(name, ()) for name in used))
+
+
+def _same_outline(before: Entity | None, after: Entity | None) -> bool:
+    """Whether an appliance has changed in nothing that anything but its own flows is built on."""
+    return isinstance(before, Appliance) and isinstance(after, Appliance) and outline(before) == outline(after)
 
 
 def _appliance_of(change: Change) -> str:

@@ -26,16 +26,20 @@ from dove_ryu.features.neighbour import Neighbour
 from dove_ryu.features.policy import PolicyCache
 from dove_ryu.features.pools import Pools
 from dove_ryu.features.probing import Probing
+from dove_ryu.features.qos import QualityOfService
 from dove_ryu.features.router import Router
 from dove_ryu.features.source_guard import SourceGuard
+from dove_ryu.features.stateful import Stateful
 from dove_ryu.features.unicast import Unicast
+from dove_ryu.flow_log import FlowLog
 from dove_ryu.model.entities import DSwitch, Endpoint, Service
+from dove_ryu.model.meter_numbers import MeterNumbers, Whose
 from dove_ryu.model.resolution import Outcome, PolicyRequest, resolve
 from dove_ryu.model.world import Change, Fact, NetworkTables, World
 from dove_ryu.openflow import oxm, packet
-from dove_ryu.openflow.fields import BY_ADDRESS, SOURCE_DOMAIN, VNI, Cookie, Kind
-from dove_ryu.openflow.flow import End, Flow, FlowChange, FlowEnd, FlowKey, PacketIn
-from dove_ryu.openflow.pipeline import DELIVER, LOCATION, NEIGHBOUR, POLICY
+from dove_ryu.openflow.fields import BY_ADDRESS, SOURCE_DOMAIN, SOURCE_ENDPOINT, VNI, Cookie, Kind
+from dove_ryu.openflow.flow import End, Flow, FlowChange, FlowEnd, FlowKey, Metered, PacketIn
+from dove_ryu.openflow.pipeline import DELIVER, FIRST_RATE_METER, LOCATION, NEIGHBOUR, POLICY, RATE
 from dove_ryu.standing import WHOLE_DSWITCH, Parts, StandingFlows, appliance_scope
 
 FEATURES: tuple[Feature, ...] = (
@@ -47,11 +51,16 @@ FEATURES: tuple[Feature, ...] = (
     Router(),
     Unicast(),
     PolicyCache(),
+    QualityOfService(),
+    Stateful(),
     Chaining(),
     Pools(),
     Probing(),
     Migration(),
 )
+
+MANY_METERS = 1 << 18
+"""As many as the userspace datapath has."""
 
 
 class Refused(enum.Enum):
@@ -88,6 +97,7 @@ class Dps:
     :ivar invalidations: location invalidations heard (F19).
     :ivar refreshed: cached flows in use whose time was up (F21).
     :ivar witness: is told each fact before its consequences come out.
+    :ivar flow_log: of the policies that are logged.
     """
 
     def __init__(self, features: Iterable[Feature] = FEATURES) -> None:
@@ -98,6 +108,7 @@ class Dps:
         self.refreshed = 0
         self.witness: Callable[[Fact], None] = lambda _: None
         self.observations: dict[int, Observation] = {}
+        self.flow_log = FlowLog()
         self._features = tuple(features)
         self._standing = StandingFlows(self.world, self._features)
         self._tombstones: dict[int, dict[FlowKey, int]] = {}
@@ -116,19 +127,21 @@ class Dps:
         return self._standing.of(dpid, {WHOLE_DSWITCH: (), tables.name: {endpoint.name}}).values()
 
     def connect(
-        self, dpid: int, ports: Mapping[str, int], installed: Iterable[Flow], metered: bool = True
+        self, dpid: int, ports: Mapping[str, int], installed: Iterable[Flow], most_meters: int = MANY_METERS
     ) -> list[FlowChange]:
         """A dSwitch is there with *ports* and holds *installed* flows of ours: what makes it right (X1).
 
         What it has cached stays where it is still true, is replaced where it is not, and goes where nothing is.
 
-        :param metered: whether it can have meters.
+        :param most_meters: how many it can have.
         """
         self.world.ports[dpid] = dict(ports)
-        (self.world.unmetered.discard if metered else self.world.unmetered.add)(dpid)
+        (self.world.unmetered.discard if most_meters else self.world.unmetered.add)(dpid)
         held = list(installed)
+        self.world.rate_meters[dpid] = _meters_of(held, most_meters)
         self._tombstones[dpid] = {}
         self._note_tombstones(dpid, held)
+        self.flow_log.connect(dpid, self._tables_of, held)
         return self._standing.begin(dpid, held, self._current(dpid, held))
 
     def disconnect(self, dpid: int) -> None:
@@ -194,7 +207,9 @@ class Dps:
             self._note_tombstones(dpid, tombstones)
         for dpid in readdressed:
             self._forget_departed(work, dpid)  # whoever sends there may do so by an address that it had
-        return work.effects()
+        effects = work.effects()
+        self._collect_meters()
+        return effects
 
     def packet_in(self, dpid: int, packet_in: PacketIn) -> Answer:
         """The answer to a packet that came up from a dSwitch."""
@@ -215,11 +230,16 @@ class Dps:
     def hear_end(self, dpid: int, end: FlowEnd) -> list[Flow]:
         """A flow of a dSwitch has ended: what takes its place, if its time was up while it was in use (F21)."""
         self._tombstones.get(dpid, {}).pop(end.flow.key, None)
-        if end.why is not End.HARD or not end.packets or dpid not in self.connected:
+        self.flow_log.end(dpid, end)
+        tables = self._tables_of(end.flow)
+        if end.why is not End.HARD or not end.packets or dpid not in self.connected or tables is None:
             return []
         flow = self.recall(dpid, end.flow)
-        self.refreshed += flow is not None
-        return [] if flow is None else [flow]
+        if flow is None:
+            return []
+        self.refreshed += 1
+        self.flow_log.begin(dpid, tables, [flow])
+        return [flow]
 
     def audit(self, dpid: int, held: Iterable[Flow]) -> list[Finding]:
         """What differs between the flows that a dSwitch holds and those that it should hold."""
@@ -227,12 +247,16 @@ class Dps:
 
     def recall(self, dpid: int, installed: Flow) -> Flow | None:
         """What a dSwitch should hold today in the place of a flow that it has cached; None for nothing."""
-        vni = installed.match.value(VNI) or installed.match.value(oxm.TUN_ID)
-        tables = None if vni is None else self.world.network_of_vni(vni)
+        tables = self._tables_of(installed)
         if tables is None:
             return None
         recalled = (feature.recall(self.world, dpid, tables, installed) for feature in self._features)
         return next(filter(None, recalled), None)
+
+    def _tables_of(self, cached: Flow) -> NetworkTables | None:
+        """The network that a cached flow is about."""
+        vni = cached.match.value(VNI) or cached.match.value(oxm.TUN_ID)
+        return None if vni is None else self.world.network_of_vni(vni)
 
     def _current(self, dpid: int, installed: Iterable[Flow]) -> Iterator[Flow]:
         """What a dSwitch's cache should be, of what it is; a flow that differs in nothing but its age is as it is."""
@@ -247,6 +271,7 @@ class Dps:
         flows, outcome = self._resolve(dpid, tables, packet_in, packet_in.read(SOURCE_DOMAIN), destination)
         if outcome is not None:
             self.requests[outcome] += 1
+        self.flow_log.begin(dpid, tables, flows)
         return Answer(flows, (packet_in.resume(resumption(packet_in)),)) if flows else Answer()
 
     def _correct(self, answer: Answer, stale: int, tables: NetworkTables, packet_in: PacketIn) -> Answer:
@@ -298,8 +323,35 @@ class Dps:
         request = Request(self.world, dpid, tables, packet_in, number, destination, reply)
         return tuple(flow for feature in self._features for flow in feature.cache(request)), reply.outcome
 
+    def _collect_meters(self) -> None:
+        """Take back the numbers of meters that are no longer needed, where many are out."""
+        for dpid in self.connected:
+            numbers = self.world.meter_numbers(dpid)
+            if numbers.overgrown:
+                numbers.retain(set(_rate_meters(self.standing_flows(dpid)).values()))
+
     def _consequences(self, parts: Parts | None = None) -> Consequences:
         return Consequences(self.world, self._features, self._standing, parts or {})
+
+
+def _meters_of(held: Iterable[Flow], most: int) -> MeterNumbers:
+    """Which meter is whose at a dSwitch that holds some flows: as it was, also after a restart of the DPS."""
+    numbers = MeterNumbers(max(0, most - FIRST_RATE_METER))
+    for whose, number in _rate_meters(held).items():
+        numbers.adopt(whose, number)
+    return numbers
+
+
+def _rate_meters(flows: Iterable[Flow]) -> dict[Whose, int]:
+    """The meters for policies' rates that some flows name."""
+    named = {}
+    for flow in flows:
+        cookie = Cookie.parse(flow.cookie)
+        for action in flow.actions if flow.table == RATE.number else ():
+            if cookie is not None and isinstance(action, Metered):
+                sender = flow.match.value(SOURCE_ENDPOINT) or 0
+                named[cookie.number, cookie.tracking, sender] = action.meter - FIRST_RATE_METER
+    return named
 
 
 def _delivery(tables: NetworkTables, packet_in: PacketIn) -> tuple[str | None, Endpoint | None]:

@@ -1,4 +1,4 @@
-"""What the fast lane knows: cut from what the plain way writes, and kept true by what the world tells.
+"""What the fast lane knows, kept true by what the world tells.
 
 The lane asks nobody.  What it does not hold it leaves to the plain way, on the DPS's thread, which then lets it learn:
 the rule for the pair of domains, the way from one dSwitch to another, and that somebody asks about this network, whose
@@ -11,14 +11,14 @@ All of this happens on the DPS's thread, which alone writes the tables.
 
 from __future__ import annotations
 
-import socket
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from types import ModuleType
 from typing import Any
 
 from dove_ryu.features import policy, unicast
+from dove_ryu.lane_templates import Templates, packed
 from dove_ryu.model.addresses import is_ipv6, is_mac
 from dove_ryu.model.entities import (
     Appliance,
@@ -34,14 +34,15 @@ from dove_ryu.model.entities import (
     Verdict,
     VirtualNetwork,
 )
-from dove_ryu.model.resolution import Outcome, judge
+from dove_ryu.model.resolution import Outcome, answerable, judge
+from dove_ryu.model.treatment import treatment
 from dove_ryu.model.world import Fact, NetworkTables, World
 from dove_ryu.openflow.fields import OUTPUT_PORT, SOURCE_DOMAIN, VNI, Cookie, Kind
-from dove_ryu.openflow.flow import Action, Flow, PacketIn, Resubmit, SetField, put
-from dove_ryu.openflow.oxm import Field, mac_number
+from dove_ryu.openflow.flow import PacketIn, Resubmit, SetField
+from dove_ryu.openflow.oxm import mac_number
 from dove_ryu.openflow.pipeline import LOCATION, POLICY
 from dove_ryu.southbound import codec
-from dove_ryu.southbound.lane import TO_DSWITCH, TO_PORT, Desk, Index, Sheet, Template
+from dove_ryu.southbound.lane import TO_DSWITCH, TO_PORT, Archive, Desk, Index, Sheet
 
 Record = tuple[int, int, int, int, int]
 
@@ -58,14 +59,12 @@ class LaneTables:
     def __init__(self, world: World, form: ModuleType) -> None:
         self._world = world
         self._form: Any = form
-        self._sheets: dict[int, Sheet] = {}
+        self._archive: Archive = form.Archive()
         self._vnis: dict[str, int] = {}
-        self._templates: list[Template] = []
         self._desks: dict[int, Desk] = {}
         self._counted: dict[int, dict[Outcome, int]] = {}
         self._port_names: dict[str, int] = {}
-        self._policy_templates: dict[tuple[Action, ...], int] = {}
-        self._location_template_numbers: dict[tuple[Field, ...], int] = {}
+        self._templates = Templates(self._archive.templates, form.Template)
         self._explored: set[tuple[int, str]] = set()
         self._unfilled: deque[tuple[object, Iterator[None]]] = deque()
 
@@ -74,9 +73,7 @@ class LaneTables:
         if not self._desks:  # while nobody was there, nobody told what changed
             self._forget_all()
         resubmission = codec.action_bytes(Resubmit(LOCATION.number))
-        desk: Desk = self._form.Desk(
-            self._sheets, self._templates, dpid, (LOCATION.number, POLICY.number), resubmission
-        )
+        desk: Desk = self._form.Desk(self._archive, dpid, (LOCATION.number, POLICY.number), resubmission)
         self._desks[dpid] = desk
         return desk
 
@@ -129,9 +126,10 @@ class LaneTables:
         return bool(self._unfilled)
 
     def _sheet(self, tables: NetworkTables, network: VirtualNetwork) -> Sheet:
-        sheet = self._sheets.get(network.vni)
+        sheet = self._archive.sheets.get(network.vni)
         if sheet is None:
-            sheet = self._sheets[network.vni] = self._form.Sheet()
+            sheet = self._form.Sheet()
+            self._archive.put(network.vni, sheet)
             self._vnis[network.name] = network.vni
             self._unfilled.append((sheet, self._entries_of(sheet, tables)))
         return sheet
@@ -185,13 +183,18 @@ class LaneTables:
         return numbers, cookie, mac_number(endpoint.macs[0]), location.dpid, self._port(location.port)
 
     def _rule(self, sheet: Sheet, tables: NetworkTables, source: PolicyDomain, target: PolicyDomain) -> None:
-        """Let a sheet say what governs a pair of domains."""
+        """Let a sheet say what governs a pair of domains; of one that is logged, the plain way is to hear."""
+        governing = tables.policy(source.name, target.name)
+        if treatment(tables, governing).log:
+            sheet.rules.remove(source.number, target.number)
+            return
         flow = policy.entry(tables, source, target)
-        verdict, _ = judge(tables, tables.policy(source.name, target.name))
-        template = self._policy_template(flow.actions)
-        sheet.rules.put(
-            source.number, target.number, (flow.cookie, flow.hard_timeout, template, verdict is Verdict.ALLOW, 0)
-        )
+        verdict, _ = judge(tables, governing)
+        passes = verdict is Verdict.ALLOW or answerable(tables, source.name, target.name) is not None
+        if self._templates.crowded:
+            self._forget_rules()
+        template, label = self._templates.policy(flow.actions)
+        sheet.rules.put(source.number, target.number, (flow.cookie, flow.hard_timeout, template, passes, label))
 
     def _way(self, desk: Desk, dpid: int, location: Location) -> None:
         """Let a desk know how its dSwitch reaches a location."""
@@ -201,52 +204,14 @@ class LaneTables:
         values = {action.field: action.value for action in actions if isinstance(action, SetField)}
         port = values.pop(OUTPUT_PORT.field)
         tunnel = next(iter(values.values()), 0)
-        templates = self._location_templates(tuple(values))
+        templates = self._templates.location(tuple(values))
         local = location.dpid == dpid
         key = (TO_PORT, self._port(location.port)) if local else (TO_DSWITCH, location.dpid)
         desk.ways.put(*key, (templates, port, tunnel >> 64, tunnel & 0xFFFFFFFFFFFFFFFF, 0))
 
-    # ---- templates -------------------------------------------------------------------------------
-
     def _port(self, name: str) -> int:
         """A number of ours for a port's name."""
         return self._port_names.setdefault(name, len(self._port_names))
-
-    def _policy_template(self, actions: tuple[Action, ...]) -> int:
-        """The number of the template of a policy flow."""
-        if actions not in self._policy_templates:
-            flow = policy.governing(_VNI, _SOURCE, _DOMAIN, Cookie(Kind.POLICY), actions)
-            samples = {"vni": _VNI, "source": _SOURCE, "domain": _DOMAIN}
-            self._policy_templates[actions] = self._template(flow, samples)
-        return self._policy_templates[actions]
-
-    def _location_templates(self, tunnel: tuple[Field, ...]) -> int:
-        """The numbers of the templates for all kinds of address, for a way into a tunnel or, without one, to a port."""
-        if tunnel not in self._location_template_numbers:
-            way = [put(OUTPUT_PORT, _PORT), *(put(field, _TUNNEL & field.full_mask) for field in tunnel)]
-            samples: dict[str, int | bytes] = {"vni": _VNI, "domain": _DOMAIN, "endpoint": _ENDPOINT, "port": _PORT}
-            for field in tunnel:
-                samples["tunnel"] = (_TUNNEL & field.full_mask).to_bytes(field.octets, "big")
-            size = sum(field.octets for field in tunnel)
-            numbers = [self._location_template(address, way, samples, size) for address in _SAMPLES]
-            self._location_template_numbers[tunnel] = numbers[0] | numbers[1] << 20 | numbers[2] << 40
-        return self._location_template_numbers[tunnel]
-
-    def _location_template(
-        self, address: str, way: list[Action], samples: dict[str, int | bytes], tunnel_size: int
-    ) -> int:
-        flow = unicast.leading(_VNI, address, Cookie(Kind.LOCATION, _ENDPOINT), _DOMAIN, _SAMPLES[0], way)
-        also: dict[str, int | bytes] = {"address": _packed(address)}
-        if not is_mac(address):
-            also["mac"] = _packed(_SAMPLES[0])
-        return self._template(flow, samples | also, len(_packed(address)), tunnel_size)
-
-    def _template(self, flow: Flow, samples: Mapping[str, int | bytes], *sizes: int) -> int:
-        """A new template that has its holes where *flow* has the samples."""
-        data = codec.change(flow)
-        holes = {name: _only(data, sample) for name, sample in samples.items()}
-        self._templates.append(self._form.Template(data, holes, *sizes))
-        return len(self._templates) - 1
 
     # ---- forgetting ------------------------------------------------------------------------------
 
@@ -260,8 +225,7 @@ class LaneTables:
                     if isinstance(side, VirtualNetwork):
                         self._drop(side.vni)
             case Appliance():
-                for sheet in self._sheets.values():
-                    sheet.rules.clear()
+                self._forget_rules()
             case Seat() | Health():
                 pass  # whom a segment leads to is no answer of the lane's
             case entity:
@@ -281,7 +245,7 @@ class LaneTables:
         tables, vni = self._world.tables.get(network), self._vnis.get(network)
         if vni is None:
             return
-        sheet = self._sheets[vni]
+        sheet = self._archive.sheets[vni]
         match fact.either:
             case Endpoint() if tables is not None:
                 sides = [side for side in (fact.before, fact.after) if isinstance(side, Endpoint)]
@@ -294,32 +258,24 @@ class LaneTables:
             case _:
                 self._drop(vni)
 
+    def _forget_rules(self) -> None:
+        """Forget all policies, and what was cut for them."""
+        for sheet in self._archive.sheets.values():
+            sheet.rules.clear()
+        self._templates.forget_policies()
+
     def _drop(self, vni: int) -> None:
         """Forget a network; who asks about it next lets it be learned anew."""
-        sheet = self._sheets.pop(vni, None)
+        sheet = self._archive.drop(vni)
         if sheet is not None:
             self._vnis = {name: each for name, each in self._vnis.items() if each != vni}
             self._unfilled = deque(entry for entry in self._unfilled if entry[0] is not sheet)
 
     def _forget_all(self) -> None:
-        self._sheets.clear()
+        for vni in list(self._archive.sheets):
+            self._archive.drop(vni)
         self._vnis.clear()
         self._unfilled.clear()
-
-
-_SAMPLES = ("a1:b2:c3:d4:e5:f6", "203.0.113.213", "2001:db8:6172:8394:a5b6:c7d8:e9fa:bcd")
-"""One address of each kind, by which it is found where a flow has it."""
-
-_VNI, _SOURCE, _DOMAIN, _ENDPOINT = 0xABCDEF, 0x50BCE0D0, 0x7E57D0D0, 0x0E57E27D
-_PORT, _TUNNEL = 0x9097F1E5, 0x7A8B9CADBECFD0E1F20314253647586A
-
-
-def _only(data: bytes, sample: int | bytes) -> int:
-    """Where in *data* the sample is, which it has once."""
-    octets = sample if isinstance(sample, bytes) else sample.to_bytes(3 if sample == _VNI else 4, "big")
-    if data.count(octets) != 1:
-        raise ValueError(f"{octets.hex()} is not once in {data.hex()}")
-    return data.index(octets)
 
 
 def _index(sheet: Sheet, address: str) -> Index:
@@ -330,12 +286,5 @@ def _index(sheet: Sheet, address: str) -> Index:
 
 def _key(address: str) -> tuple[int, int]:
     """An address as an index has it."""
-    number = int.from_bytes(_packed(address), "big")
+    number = int.from_bytes(packed(address), "big")
     return number >> 64, number & 0xFFFFFFFFFFFFFFFF
-
-
-def _packed(address: str) -> bytes:
-    """An address as a frame has it."""
-    if is_mac(address):
-        return bytes.fromhex(address.replace(":", ""))
-    return socket.inet_pton(socket.AF_INET6 if is_ipv6(address) else socket.AF_INET, address)

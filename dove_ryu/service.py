@@ -33,6 +33,9 @@ from dove_ryu.switchboard import Switchboard
 
 LOG = logging.getLogger(__name__)
 
+FLOWS = logging.getLogger("dove_ryu.flows")
+"""The flow log, for an operator to send where he will."""
+
 T = TypeVar("T")
 
 
@@ -52,6 +55,7 @@ class Service:
         self.ready = False
         self.revision = 0
         self._dps = Dps()
+        self._dps.flow_log.sink = partial(FLOWS.info, "%s")
         self._control = Control()
         self.switches = Switchboard(self._dps, lane or lane_form.load())
         self.switches.later = self.switches.vigil.later = self._control.later

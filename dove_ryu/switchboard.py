@@ -291,7 +291,7 @@ class Switchboard:
     def _synchronise(self, link: Link, installed: list[Flow] | None, *first: FlowChange) -> None:
         if installed is not None:
             ports = self._dps.world.ports.get(link.dpid, {})
-            changes = self._dps.connect(link.dpid, ports, installed, metered=link.meters.supported)
+            changes = self._dps.connect(link.dpid, ports, installed, link.meters.most)
             link.synchronise([*first, *changes])
             self.observe(link.dpid, openflow=link.session.state.value)
 

@@ -49,7 +49,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that all that was started ends
     console = Console(stderr=True)
     began = time.monotonic()
-    pace = Pace(said.rounds or 2, 0.6, 0.3) if said.quick else Pace(said.rounds or Pace().rounds)
+    pace = Pace(said.rounds or 2, 0.6, 0.3, quick=True) if said.quick else Pace(said.rounds or Pace().rounds)
     workload = QUICK if said.quick else WHOLE
     place = cache_directory() / ("quick" if said.quick else "whole")
     try:

@@ -34,11 +34,13 @@ class Pace:
     :ivar rounds: how often each contender has its turn.
     :ivar seconds: that a turn is measured.
     :ivar warm_up: seconds before.
+    :ivar quick: whether sizes are small as well, where nobody looks at the figures.
     """
 
     rounds: int = 6
     seconds: float = 1.5
     warm_up: float = 0.5
+    quick: bool = False
 
 
 @dataclass(slots=True)

@@ -18,7 +18,9 @@ from typing import Any
 from dove_ryu.bench.build import HERE
 from dove_ryu.bench.course import Course
 
-SIZES = (100, 1_000, 5_000)
+SIZES, QUICK_SIZES = (100, 1_000, 5_000), (100,)
+_QUICK_FLOOD = ("--rounds", "1", "--packets", "10", "--seconds", "1")
+_QUICK_STATE = ("--endpoints", "20000", "--networks", "200", "--policies", "2000", "--dswitches", "50")
 _NEW_FLOW_ENDPOINTS = 32_000
 _SHORTEST = 60.0
 
@@ -35,7 +37,7 @@ def scale(course: Course) -> None:
     """The table by which such systems are compared, for dove and, where it can be had, for OVN."""
     for peer, module in (("dove", "emulated"), ("ovn", "ovn")):
         rows = []
-        for endpoints in SIZES:
+        for endpoints in QUICK_SIZES if course.pace.quick else SIZES:
             course.tell(f"scale: {peer}, {endpoints} endpoints in one network")
             said = _run(course, module, "--endpoints", str(endpoints))
             if said is None:
@@ -47,7 +49,7 @@ def scale(course: Course) -> None:
 def flood(course: Course) -> None:
     """One endpoint asks for addresses that nobody has: what another network feels of it."""
     course.tell("flood: another network's first packets while one endpoint asks for what is not there")
-    found = _run_to_file(course, "flood")
+    found = _run_to_file(course, "flood", *(_QUICK_FLOOD if course.pace.quick else ()))
     if found is not None:
         course.extras["flood"] = found
 
@@ -55,7 +57,7 @@ def flood(course: Course) -> None:
 def state(course: Course) -> None:
     """A million endpoints in one DPS."""
     course.tell("state: a million endpoints")
-    found = _run_to_file(course, "state")
+    found = _run_to_file(course, "state", *(_QUICK_STATE if course.pace.quick else ()))
     if found is not None:
         course.extras["state"] = found
 

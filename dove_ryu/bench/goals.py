@@ -125,5 +125,5 @@ def _state(course: Course) -> Iterator[Verdict]:
     if not figures:
         yield Verdict("a million endpoints: loaded, held and changed as issued", None)
     for each in figures:
-        goal = f"a million endpoints, {each['name']}: under {each['goal']:g} {each['unit']}"
+        goal = f"{found['shape']['endpoints']:,} endpoints, {each['name']}: under {each['goal']:g} {each['unit']}"
         yield Verdict(goal, each["value"] < each["goal"], f"{significant(each['value'])} {each['unit']}")

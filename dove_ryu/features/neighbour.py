@@ -96,9 +96,11 @@ class Neighbour(Feature):
             case Location(endpoint=name) if name in tables.endpoints:
                 for ip in tables.endpoints[name].ips:
                     yield _forget(network | _question(ip))
-            case Policy(source=source):
-                domain = tables.domains.get(source or "")
-                yield _forget(network if domain is None else network | {SOURCE_DOMAIN: domain.number})
+            case Policy(source=source, destination=destination):
+                stateful = any(isinstance(side, Policy) and side.stateful for side in (fact.before, fact.after))
+                for asker in (source, destination) if stateful else (source,):
+                    domain = tables.domains.get(asker or "")
+                    yield _forget(network if domain is None else network | {SOURCE_DOMAIN: domain.number})
             case PolicyAction():
                 yield _forget(network)
 

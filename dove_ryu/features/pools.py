@@ -17,14 +17,27 @@ take old connections for new ones.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
 
 from dove_ryu.features import Feature, onward, seated
 from dove_ryu.model.entities import Appliance, Instance
 from dove_ryu.model.pools import Share, choose, lost, shares
 from dove_ryu.model.world import NetworkTables, World
 from dove_ryu.openflow import oxm
-from dove_ryu.openflow.fields import APPLIANCE, BEGINS, HANDED_BACK, OUTPUT_PORT, SEGMENT_LABEL, SLOT, VNI, Cookie, Kind
-from dove_ryu.openflow.flow import Action, Flow, Learn, Move, Resubmit, SetField, Term, Terms, put
+from dove_ryu.openflow.fields import (
+    APPLIANCE,
+    BEGINS,
+    HANDED_BACK,
+    OUTPUT_PORT,
+    SEGMENT_LABEL,
+    SLOT,
+    VNI,
+    Bits,
+    Cookie,
+    Kind,
+)
+from dove_ryu.openflow.flow import Action, Flow, Learn, Match, Move, Resubmit, SetField, Term, Terms, Value, match, put
 from dove_ryu.openflow.oxm import Field
 from dove_ryu.openflow.pipeline import (
     BEGINNINGS,
@@ -50,6 +63,8 @@ CONNECTION_TIMEOUT = 3600
 ENDED_TIMEOUT = 10
 """Seconds that it is known after its end."""
 
+Actions = tuple[Action, ...]
+
 Here = Mapping[Instance, int | None]
 """The instances that a dSwitch hosts, each with the number of its ingress port, None where none is shown."""
 
@@ -69,7 +84,8 @@ class Pools(Feature):
     def appliance_flows(self, world: World, dpid: int, appliance: Appliance) -> Iterable[Flow]:
         """Where each slot's packets go and, at a dSwitch that hosts instances, to which of them."""
         taken = shares(appliance, lost(world.provider, appliance))
-        yield from _slotwise(POOL, appliance, {}, [_lead(world, dpid, appliance, share) for share in taken])
+        ways = {share: _lead(world, dpid, appliance, share) for share in {*taken}}
+        yield from _slotwise(POOL, appliance, {}, [ways[share] for share in taken])
         here = seated(world, dpid, appliance)
         if here:
             yield from _choose(world, dpid, appliance, taken, here)
@@ -79,18 +95,18 @@ class Pools(Feature):
         return installed if installed.table == CONNECTIONS.number else None
 
 
-def _lead(world: World, dpid: int, appliance: Appliance, share: Share) -> Sequence[Action]:
+def _lead(world: World, dpid: int, appliance: Appliance, share: Share) -> Actions:
     """To the dSwitch where a slot's instance is, past the appliance, or nowhere."""
     seat = None if share.taker is None else world.seat(appliance, share.taker)
     if seat is None:
-        return [Resubmit(NEXT_HOP.number)] if share.left_out else []
-    return [goto(INSTANCE)] if seat.dpid == dpid else onward(world, dpid, seat.dpid, BY_SEGMENT) or []
+        return (Resubmit(NEXT_HOP.number),) if share.left_out else ()
+    return (goto(INSTANCE),) if seat.dpid == dpid else tuple(onward(world, dpid, seat.dpid, BY_SEGMENT) or ())
 
 
 def _choose(world: World, dpid: int, appliance: Appliance, taken: Sequence[Share], here: Here) -> Iterator[Flow]:
     """To the instance that takes a slot; where it is elsewhere, as whoever sent the packet did not know, to one here."""
-    ordinary: list[Sequence[Action]] = []
-    handed_back: list[Sequence[Action]] = []
+    ordinary: list[Actions] = []
+    handed_back: list[Actions] = []
     drained_here = [instance for instance in here if instance.drain]
     for slot, share in enumerate(taken):
         handed_back.append(_hand_over(here, choose(appliance, slot, drained_here or here)))
@@ -99,7 +115,7 @@ def _choose(world: World, dpid: int, appliance: Appliance, taken: Sequence[Share
         elif share.drained is None:
             ordinary.append(_hand_over(here, share.taker))
         else:
-            ordinary.append([put(OUTPUT_PORT, TO_NOBODY), Resubmit(CONNECTIONS.number), goto(TAKEOVER)])
+            ordinary.append((put(OUTPUT_PORT, TO_NOBODY), Resubmit(CONNECTIONS.number), goto(TAKEOVER)))
             yield from _take_over(world, dpid, appliance, slot, share, here)
     if any(share.drained is not None for share in taken):
         yield TAKEOVER.flow(100, {APPLIANCE: appliance.number}, [goto(CHAIN_HOP)], _cookie(appliance))
@@ -113,36 +129,43 @@ def _take_over(world: World, dpid: int, appliance: Appliance, slot: int, share: 
     Only TCP says of a packet that it is the first of its connection, so that all else stays with the drained one.
     """
     terms: Terms = {APPLIANCE: appliance.number, SLOT: slot}
+    to_taker = _hand_over(here, share.taker)
     for eth_type, learned in LEARNED.items():
         begins: Terms = {BEGINS: 1, oxm.ETH_TYPE: eth_type, oxm.IP_PROTO: oxm.TCP}
-        hand_over = _hand_over(here, share.taker)
-        yield TAKEOVER.flow(300, terms | begins, [*hand_over[:1], *learned, *hand_over[1:]], _cookie(appliance))
+        keep = (*to_taker[:1], *learned, *to_taker[1:]) if to_taker else ()
+        yield TAKEOVER.flow(300, terms | begins, keep, _cookie(appliance))
     assert share.drained is not None, "a slot that is taken over was somebody's"
     seat = world.seat(appliance, share.drained)
-    back: Sequence[Action] = []
-    if seat is not None:
-        local = seat.dpid == dpid
-        back = _hand_over(here, share.drained) if local else onward(world, dpid, seat.dpid, TO_THE_DRAINED) or []
+    assert seat is not None, "who is nowhere has lost its slots"
+    away = tuple(onward(world, dpid, seat.dpid, TO_THE_DRAINED) or ())
+    back = _hand_over(here, share.drained) if seat.dpid == dpid else away
     yield TAKEOVER.flow(200, terms | {OUTPUT_PORT: TO_NOBODY}, back, _cookie(appliance))
 
 
-def _hand_over(here: Here, instance: Instance | None) -> list[Action]:
+def _hand_over(here: Here, instance: Instance | None) -> Actions:
     """To an instance that is here; nowhere while its port is not shown."""
     port = None if instance is None else here[instance]
-    return [] if port is None else [put(OUTPUT_PORT, port), goto(CHAIN_HOP)]
+    return () if port is None else (put(OUTPUT_PORT, port), goto(CHAIN_HOP))
 
 
-def _slotwise(table: Table, appliance: Appliance, terms: Terms, chosen: Sequence[Sequence[Action]]) -> Iterator[Flow]:
+def _slotwise(table: Table, appliance: Appliance, terms: Terms, chosen: Sequence[Actions]) -> Iterator[Flow]:
     """A flow for each slot or, where all are alike, for all of them.
 
     That one comes before the others, so that while they are being replaced by it, or it by them, one or the other holds.
     """
     every: Terms = terms | {APPLIANCE: appliance.number}
-    if all(actions == chosen[0] for actions in chosen):
+    if len({*chosen}) == 1:
         yield table.flow(110, every, chosen[0], _cookie(appliance))
         return
+    made = {actions: table.flow(100, every | {SLOT: 0}, actions, _cookie(appliance)) for actions in {*chosen}}
     for slot, actions in enumerate(chosen):
-        yield table.flow(100, every | {SLOT: slot}, actions, _cookie(appliance))
+        yield replace(made[actions], match=_slot_match(tuple(every.items()), slot))
+
+
+@lru_cache(maxsize=1 << 13)
+def _slot_match(every: tuple[tuple[Field | Bits, Value], ...], slot: int) -> Match:
+    """What the flow of a slot matches: every dSwitch has the same, and they are many when an instance fails."""
+    return match({**dict(every), SLOT: slot})
 
 
 def _cookie(appliance: Appliance) -> Cookie:

@@ -15,6 +15,7 @@ from typing import Any
 from dove_ryu.model.blueprint import HIGHEST_VNI, Blueprint, BlueprintError
 from dove_ryu.model.entities import (
     BUILT_IN_KINDS,
+    FIRST_REPLY_LABEL,
     PROBE_VLAN,
     Appliance,
     Endpoint,
@@ -26,7 +27,6 @@ from dove_ryu.model.entities import (
     Sharing,
     Verdict,
     VirtualNetwork,
-    policy_name,
     segment_name,
 )
 from dove_ryu.model.reading import Problem
@@ -35,8 +35,10 @@ from dove_ryu.model.world import Change, NetworkTables
 HIGHEST_NUMBER = (1 << 28) - 1
 """What a cookie has room for."""
 
-FIRST_LABEL, LAST_LABEL = HIGHEST_VNI + 1, (1 << 24) - 1
-"""Segment labels: the upper half of what tunnels can carry."""
+FIRST_LABEL, LAST_LABEL = HIGHEST_VNI + 1, FIRST_REPLY_LABEL - 1
+"""Segment labels: the upper half of what tunnels can carry, but for the labels of replies."""
+
+LAST_ZONE = (1 << 16) - 1
 
 LAST_VLAN = PROBE_VLAN - 1
 
@@ -55,6 +57,7 @@ class Numbers:
     :param vni_taken: whether a network has that VNI.
     :param label_taken: whether a segment has that label.
     :param vlan_taken: whether a segment has that VLAN, 0 for none, at the appliance of that name.
+    :param zone_taken: whether a network has that zone.
     """
 
     def __init__(
@@ -63,15 +66,18 @@ class Numbers:
         vni_taken: Callable[[int], bool] = lambda vni: False,
         label_taken: Callable[[int], bool] = lambda label: False,
         vlan_taken: Callable[[str, int], bool] = lambda appliance, vlan: False,
+        zone_taken: Callable[[int], bool] = lambda zone: False,
     ) -> None:
         document = document or {}
         self.next_number: int = document.get("next_number", 1)
         self.next_vni: int = document.get("next_vni", 1)
         self.next_label: int = document.get("next_label", FIRST_LABEL)
         self.next_vlan: dict[str, int] = dict(document.get("next_vlan", {}))
+        self.next_zone: int = document.get("next_zone", 1)
         self._vni_taken = vni_taken
         self._label_taken = label_taken
         self._vlan_taken = vlan_taken
+        self._zone_taken = zone_taken
         self._vlans: set[tuple[str, int]] = set()
 
     def document(self) -> dict[str, Any]:
@@ -81,6 +87,7 @@ class Numbers:
             "next_vni": self.next_vni,
             "next_label": self.next_label,
             "next_vlan": dict(self.next_vlan),
+            "next_zone": self.next_zone,
         }
 
     def number(self) -> int:
@@ -97,6 +104,15 @@ class Numbers:
         if not vni:
             raise Exhausted(f"all {HIGHEST_VNI} VNIs are in use; delete a network")
         return vni
+
+    def zone(self) -> int:
+        """A zone that no network has, the one longest unused first."""
+        zone, self.next_zone = _longest_unused(1, LAST_ZONE, self.next_zone, self._zone_taken)
+        if not zone:
+            raise Exhausted(
+                f"all {LAST_ZONE} zones of connection tracking are in use; delete a network that is stateful"
+            )
+        return zone
 
     def label(self) -> int:
         """A label that no segment has, the one longest unused first; they go in pairs, of which this is the even one."""
@@ -206,7 +222,10 @@ def _orphans(tables: NetworkTables, endpoints: Collection[str]) -> Iterator[Chan
 def _network(tables: NetworkTables, blueprint: Blueprint, numbers: Numbers) -> VirtualNetwork:
     known = tables.network
     vni = blueprint.vni or (numbers.vni() if known is None else known.vni)
-    return VirtualNetwork(blueprint.network, _number(known, numbers), vni, blueprint.service, blueprint.gateways)
+    zone = 0 if known is None else known.zone
+    if not zone and any(plan.stateful for plan in blueprint.policies):
+        zone = numbers.zone()
+    return VirtualNetwork(blueprint.network, _number(known, numbers), vni, blueprint.service, blueprint.gateways, zone)
 
 
 def _domains(tables: NetworkTables, blueprint: Blueprint, numbers: Numbers) -> Iterator[PolicyDomain]:
@@ -226,15 +245,20 @@ def _redefined(tables: NetworkTables, actions: Iterable[PolicyAction]) -> set[st
 
 
 def _policies(tables: NetworkTables, blueprint: Blueprint, redefined: set[str], numbers: Numbers) -> Iterator[Policy]:
-    default = (None, None, DEFAULT_ACTIONS[blueprint.verdict], blueprint.verdict_ttl)
-    plans = ((plan.source, plan.destination, plan.actions, plan.ttl) for plan in blueprint.policies)
-    for source, destination, actions, ttl in (*plans, default):
-        known = tables.policies.get(policy_name(source, destination))
-        policy = Policy(tables.name, source, destination, _number(known, numbers), actions, ttl)
-        if known is not None:
-            same = (known.actions, known.ttl) == (actions, ttl) and redefined.isdisjoint(actions)
-            policy = replace(policy, tracking=known.tracking + (not same))
-        yield policy
+    name = tables.name
+    wanted = [
+        Policy(name, plan.source, plan.destination, 0, plan.actions, plan.ttl, 1, plan.dscp, plan.rate, plan.stateful)
+        for plan in blueprint.policies
+    ]
+    wanted.append(Policy(name, None, None, 0, DEFAULT_ACTIONS[blueprint.verdict], blueprint.verdict_ttl))
+    for policy in wanted:
+        known = tables.policies.get(policy.name)
+        if known is None:
+            yield replace(policy, number=numbers.number())
+            continue
+        as_before = replace(policy, number=known.number, tracking=known.tracking)
+        same = as_before == known and redefined.isdisjoint(policy.actions)
+        yield as_before if same else replace(as_before, tracking=known.tracking + 1)
 
 
 def _segments(

@@ -8,12 +8,13 @@ From the document of an architect, checked by every rule that needs nothing but 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from dove_ryu.model.addresses import canonical_interface, canonical_ip, canonical_mac, canonical_prefix
 from dove_ryu.model.chains import MOST_ACTIONS
 from dove_ryu.model.entities import (
+    BUILT_IN_ACTIONS,
     BUILT_IN_KINDS,
     DEFAULT_TTL,
     Appliance,
@@ -23,8 +24,10 @@ from dove_ryu.model.entities import (
     policy_name,
 )
 from dove_ryu.model.pools import able
+from dove_ryu.model.qos import Config, Rate, document_of_config, document_of_rate, read_config, read_dscp, read_rate
 from dove_ryu.model.reading import Part, Problem
 from dove_ryu.model.resolution import judge
+from dove_ryu.model.treatment import refuse_contradictions
 from dove_ryu.model.world import NetworkTables
 
 Plan = TypeVar("Plan")
@@ -60,7 +63,7 @@ class ActionPlan:
     name: str
     kind: str
     appliance: str | None = None
-    config: str = ""
+    config: Config = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,9 @@ class PolicyPlan:
     destination: str
     actions: tuple[str, ...]
     ttl: int = DEFAULT_TTL
+    dscp: int | None = None
+    rate: Rate | None = None
+    stateful: bool = False
 
     @property
     def name(self) -> str:
@@ -184,7 +190,7 @@ def blueprint_of(tables: NetworkTables) -> Blueprint:
             for each in sorted(tables.actions.values(), key=_number)
         ),
         tuple(
-            PolicyPlan(each.source, each.destination, each.actions, each.ttl)
+            PolicyPlan(each.source, each.destination, each.actions, each.ttl, each.dscp, each.rate, each.stateful)
             for each in sorted(tables.policies.values(), key=_number)
             if each.source is not None and each.destination is not None
         ),
@@ -218,11 +224,24 @@ def document_of_blueprint(blueprint: Blueprint) -> Document:
         "gateways": [{"mac": each.mac, "ips": list(each.addresses)} for each in blueprint.gateways],
         "domains": list(blueprint.domains),
         "actions": [
-            {"name": each.name, "kind": each.kind, "appliance": each.appliance, "config": each.config}
+            {
+                "name": each.name,
+                "kind": each.kind,
+                "appliance": each.appliance,
+                "config": document_of_config(each.config),
+            }
             for each in blueprint.actions
         ],
         "policies": [
-            {"from": each.source, "to": each.destination, "actions": list(each.actions), "ttl": each.ttl}
+            {
+                "from": each.source,
+                "to": each.destination,
+                "actions": list(each.actions),
+                "ttl": each.ttl,
+                "dscp": each.dscp,
+                "rate": document_of_rate(each.rate),
+                "stateful": each.stateful,
+            }
             for each in blueprint.policies
         ],
         "endpoints": [
@@ -243,7 +262,8 @@ class _Reader:
 
     def __init__(self) -> None:
         self.domains: dict[str, str] = {}
-        self.actions: dict[str, str] = dict.fromkeys(BUILT_IN_KINDS, "in every network")
+        self.actions: dict[str, str] = dict.fromkeys(BUILT_IN_ACTIONS, "in every network")
+        self.kinds: dict[str, str] = {name: name for name in BUILT_IN_ACTIONS}
         self.pairs: dict[str, str] = {}
         self.endpoints: dict[str, str] = {}
         self.claims: dict[str, str] = {}
@@ -297,10 +317,11 @@ class _Reader:
         appliance = fields["appliance"].name() if fields["appliance"] else None
         if appliance and kind in BUILT_IN_KINDS:
             fields["appliance"].complain(f"an action of kind '{kind}' needs no appliance; leave it out")
-        return ActionPlan(name, kind, appliance, fields["config"].text(default=""))
+        self.kinds.setdefault(name, kind)
+        return ActionPlan(name, kind, appliance, read_config(fields["config"], kind))
 
     def policy(self, part: Part) -> PolicyPlan | None:
-        fields = part.fields("from", "to", "actions", "ttl", "symmetric")
+        fields = part.fields("from", "to", "actions", "ttl", "dscp", "rate", "stateful", "symmetric")
         if fields is None:
             return None
         source = fields["from"].one_of(self.domains, "domain")
@@ -312,8 +333,14 @@ class _Reader:
         if len(fields["actions"].items()) > MOST_ACTIONS:
             fields["actions"].complain(f"a policy has at most {MOST_ACTIONS} actions; leave some out")
         actions = tuple(action.one_of(self.actions, "action") for action in fields["actions"].items())
-        plan = PolicyPlan(source, destination, actions, fields["ttl"].number(0, HIGHEST_TTL, DEFAULT_TTL))
+        refuse_contradictions(fields, actions, self.kinds)
+        ttl, dscp = fields["ttl"].number(0, HIGHEST_TTL, DEFAULT_TTL), read_dscp(fields["dscp"])
+        rate = read_rate(fields["rate"]) if fields["rate"] else None
+        stateful = fields["stateful"].flag(default=False)
+        plan = PolicyPlan(source, destination, actions, ttl, dscp, rate, stateful)
         if fields["symmetric"].flag(default=False):
+            if stateful:
+                fields["stateful"].complain("a symmetric policy lets all packets back already; leave one of them out")
             if source == destination:
                 fields["symmetric"].complain("within one domain the policy governs both directions; leave it out")
             self.symmetric.append((part, plan))
@@ -323,7 +350,7 @@ class _Reader:
         """Some policies, and the reverse of those that are symmetric: the other way with the actions in reverse."""
         said = {plan.name: plan for plan in plans}
         for part, plan in self.symmetric:
-            back = PolicyPlan(plan.destination, plan.source, plan.actions[::-1], plan.ttl)
+            back = replace(plan, source=plan.destination, destination=plan.source, actions=plan.actions[::-1])
             if said.setdefault(back.name, back) != back:
                 part.complain(f"is symmetric, but '{back.name}' is declared otherwise; leave one of them out")
         return tuple(said.values())

@@ -2,8 +2,8 @@
 
 A document holds what its key does not say.  Locations and learned addresses have keys of their own, apart
 from their network's, because they change without anybody having edited the network.  Two keys carry no entity:
-the allocation, from which numbers are drawn, and those of claims: one for each VNI, segment label and VLAN of an
-appliance, which two cannot both create.
+the allocation, from which numbers are drawn, and those of claims: one for each VNI, zone, segment label and VLAN of
+an appliance, which two cannot both create.
 
 A million documents are read when a DPS starts: each kind is written and read by a plain function, found by
 its class or by the words in the key.  What many of them say, such as the network that they are in, becomes one text
@@ -39,6 +39,7 @@ from dove_ryu.model.entities import (
     Sharing,
     VirtualNetwork,
 )
+from dove_ryu.model.qos import config_of_document, document_of_config, document_of_rate, rate_of_document
 from dove_ryu.model.world import Change
 
 Document = dict[str, Any]
@@ -92,6 +93,11 @@ def vni_key(vni: int) -> str:
     return f"{ROOT}vnis/{vni}"
 
 
+def zone_key(zone: int) -> str:
+    """The key whose existence says that a network has *zone*; its document is ``{"network": NAME}``."""
+    return f"{ROOT}zones/{zone}"
+
+
 def label_key(label: int) -> str:
     """The key whose existence says that a segment has *label*; its document names the network and the segment."""
     return f"{ROOT}labels/{label}"
@@ -131,6 +137,9 @@ def document_of(entity: Entity) -> Document:
                 "actions": list(entity.actions),
                 "ttl": entity.ttl,
                 "tracking": entity.tracking,
+                "dscp": entity.dscp,
+                "rate": document_of_rate(entity.rate),
+                "stateful": entity.stateful,
             }
         case PolicyDomain():
             return {"number": entity.number}
@@ -141,7 +150,7 @@ def document_of(entity: Entity) -> Document:
                 "number": entity.number,
                 "kind": entity.kind,
                 "appliance": entity.appliance,
-                "config": entity.config,
+                "config": document_of_config(entity.config),
             }
         case VirtualNetwork():
             return {
@@ -149,6 +158,7 @@ def document_of(entity: Entity) -> Document:
                 "vni": entity.vni,
                 "service": entity.service.value,
                 "gateways": [{"mac": gateway.mac, "ips": list(gateway.addresses)} for gateway in entity.gateways],
+                "zone": entity.zone,
             }
         case DSwitch():
             return {
@@ -212,7 +222,8 @@ def entry_of(change: Change) -> tuple[str, Document | None]:
 
 def _network(_: str, name: str, document: Document, pool: Pool) -> VirtualNetwork:
     gateways = tuple(Gateway(item["mac"], tuple(item["ips"])) for item in document["gateways"])
-    return VirtualNetwork(name, document["number"], document["vni"], Service(document["service"]), gateways)
+    service, zone = Service(document["service"]), document.get("zone", 0)
+    return VirtualNetwork(name, document["number"], document["vni"], service, gateways, zone)
 
 
 def _domain(network: str, name: str, document: Document, pool: Pool) -> PolicyDomain:
@@ -220,7 +231,8 @@ def _domain(network: str, name: str, document: Document, pool: Pool) -> PolicyDo
 
 
 def _action(network: str, name: str, document: Document, pool: Pool) -> PolicyAction:
-    return PolicyAction(network, name, document["number"], document["kind"], document["appliance"], document["config"])
+    config = config_of_document(document["config"])
+    return PolicyAction(network, name, document["number"], document["kind"], document["appliance"], config)
 
 
 def _policy(network: str, _: str, document: Document, pool: Pool) -> Policy:
@@ -232,6 +244,9 @@ def _policy(network: str, _: str, document: Document, pool: Pool) -> Policy:
         pool[tuple(document["actions"])],
         document["ttl"],
         document["tracking"],
+        document.get("dscp"),
+        rate_of_document(document.get("rate")),
+        document.get("stateful", False),
     )
 
 

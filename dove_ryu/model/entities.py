@@ -10,6 +10,8 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
+from dove_ryu.model.qos import Config, Rate
+
 DEFAULT_TTL = 300
 """Seconds that a policy is cached for where its blueprint does not say (report, table 2)."""
 
@@ -49,7 +51,9 @@ class Gateway:
 class VirtualNetwork:
     """An entry of the Virtual Networks table.
 
-    :ivar vni: what tunnels carry; the lower half of 24 bits, the upper half being segment labels.
+    :ivar vni: what tunnels carry; the lower half of 24 bits, the upper half being labels.
+    :ivar zone: of connection tracking, in which dSwitches keep its endpoints' connections apart from other networks'
+        (X7); 0 as long as none of its policies is stateful.
     """
 
     name: str
@@ -57,6 +61,16 @@ class VirtualNetwork:
     vni: int
     service: Service = Service.L2
     gateways: tuple[Gateway, ...] = ()
+    zone: int = 0
+
+    @property
+    def reply_label(self) -> int:
+        """What tunnels carry instead of the VNI with what may only be a reply: a label that no segment has."""
+        return FIRST_REPLY_LABEL | self.zone
+
+
+FIRST_REPLY_LABEL = 0xFF0000
+"""The last of the labels are for replies, one for each zone of 16 bits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +86,9 @@ class PolicyDomain:
 class PolicyAction:
     """An entry of the Policy Action table (F31).
 
-    :ivar kind: ``accept``, ``deny``, or what the appliance behind it does (``firewall``, ``ids``, ...).
-    :ivar appliance: name of the appliance that it maps to; ``accept`` and ``deny`` need none.
-    :ivar config: handed on to the appliance unread.
+    :ivar kind: one of :data:`BUILT_IN_KINDS`, or what the appliance behind it does (``firewall``, ``ids``, ...).
+    :ivar appliance: name of the appliance that it maps to; a built-in kind needs none.
+    :ivar config: how to mark or what to limit; of any other kind handed on to the appliance unread.
     """
 
     network: str
@@ -82,7 +96,7 @@ class PolicyAction:
     number: int
     kind: str
     appliance: str | None = None
-    config: str = ""
+    config: Config = ""
 
     @property
     def needs_appliance(self) -> bool:
@@ -90,7 +104,11 @@ class PolicyAction:
         return self.kind not in BUILT_IN_KINDS
 
 
-BUILT_IN_KINDS = ("accept", "deny")
+BUILT_IN_KINDS = ("accept", "deny", "mark", "rate", "log")
+"""What dSwitches do themselves."""
+
+BUILT_IN_ACTIONS = ("accept", "deny", "log")
+"""Those that every network has without declaring them, each of its own kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +120,9 @@ class Policy:
     :ivar actions: names of actions, in order (F2).
     :ivar ttl: seconds a dSwitch may cache it, 0 for until invalidated (F21).
     :ivar tracking: raised by one at each update, from 1 (F32).
+    :ivar dscp: what packets are marked with, where no action says it (X8); None to leave them theirs.
+    :ivar rate: what may be sent, likewise; None for all.
+    :ivar stateful: whether replies of the connections that it lets begin pass without a policy of their own (X7).
     """
 
     network: str
@@ -111,6 +132,9 @@ class Policy:
     actions: tuple[str, ...]
     ttl: int = DEFAULT_TTL
     tracking: int = 1
+    dscp: int | None = None
+    rate: Rate | None = None
+    stateful: bool = False
 
     @property
     def name(self) -> str:

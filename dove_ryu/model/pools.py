@@ -47,6 +47,14 @@ def spreads(appliance: Appliance) -> bool:
     return len(able(appliance)) > 1
 
 
+def outline(appliance: Appliance) -> tuple[object, ...]:
+    """All of an appliance that its segments are built on: which instance takes which slot is none of it."""
+    left_out = appliance.on_failure is OnFailure.LEAVE_OUT
+    where = {(each.name, each.dpid, each.ingress, each.egress, each.mac) for each in appliance.instances}
+    kind = (appliance.number, appliance.sharing, appliance.routed, appliance.tap, left_out)
+    return (*kind, frozenset(where), spreads(appliance), bool(able(appliance)))
+
+
 def lost(provider: Provider, appliance: Appliance) -> frozenset[str]:
     """The names of the instances that do not work, or are nowhere."""
     return frozenset(

@@ -17,6 +17,7 @@ from dove_ryu.model.entities import (
     PolicyAction,
     Verdict,
     dpid_text,
+    policy_name,
 )
 from dove_ryu.model.world import NetworkTables
 
@@ -51,6 +52,7 @@ class PolicyReply:
     :ivar policy: what governs the pair, with its tracking number and TTL; None when there is no pair.
     :ivar location: where the endpoint is; None when it is nowhere.
     :ivar path: the actions with an appliance behind them, in the order in which packets pass them.
+    :ivar replies: whether nothing but replies may pass, by *policy*, which is then that of the other direction (X7).
     """
 
     outcome: Outcome
@@ -59,6 +61,7 @@ class PolicyReply:
     policy: Policy | None = None
     location: Location | None = None
     path: tuple[PolicyAction, ...] = ()
+    replies: bool = False
 
     @property
     def expiry(self) -> int:
@@ -75,13 +78,25 @@ def resolve(tables: NetworkTables, request: PolicyRequest) -> PolicyReply:
     location = tables.locations.get(endpoint.name)
     verdict, why = judge(tables, policy)
     pair = f"'{request.source_domain}' to '{endpoint.domain}'"
-    if verdict is Verdict.DENY:
+    answered = answerable(tables, request.source_domain, endpoint.domain) if verdict is Verdict.DENY else None
+    if answered is not None:
+        policy, why = answered, f"{why}, but replies pass by the stateful policy '{answered.name}'"
+    elif verdict is Verdict.DENY:
         return PolicyReply(Outcome.DENIED, f"{pair}: {why}", endpoint, policy, location)
     if location is None:
         reason = f"{pair}: {why}, but endpoint '{endpoint.name}' is not attached to any dSwitch"
-        return PolicyReply(Outcome.UNLOCATED, reason, endpoint, policy)
+        return PolicyReply(Outcome.UNLOCATED, reason, endpoint, policy, replies=answered is not None)
     reason = f"{pair}: {why}; '{endpoint.name}' is at port {location.port} of dSwitch {dpid_text(location.dpid)}"
-    return PolicyReply(Outcome.ALLOWED, reason, endpoint, policy, location, path(tables, policy))
+    led = path(tables, policy) if answered is None else ()
+    return PolicyReply(Outcome.ALLOWED, reason, endpoint, policy, location, led, answered is not None)
+
+
+def answerable(tables: NetworkTables, source: str, destination: str) -> Policy | None:
+    """The stateful policy by which a domain that may not send to another may answer it (X7)."""
+    policy = tables.policies.get(policy_name(destination, source))
+    if policy is None or not policy.stateful or tables.network is None or not tables.network.zone:
+        return None
+    return policy if judge(tables, policy)[0] is Verdict.ALLOW else None
 
 
 def judge(tables: NetworkTables, policy: Policy | None) -> tuple[Verdict, str]:

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from dove_ryu.model.address_index import AddressIndex, Claims, claim, first_of, names_of, unclaim
 from dove_ryu.model.entities import (
-    BUILT_IN_KINDS,
+    BUILT_IN_ACTIONS,
     Appliance,
     DSwitch,
     Endpoint,
@@ -36,6 +36,7 @@ from dove_ryu.model.entities import (
     policy_name,
 )
 from dove_ryu.model.gaps import Gaps
+from dove_ryu.model.meter_numbers import MeterNumbers
 from dove_ryu.model.provider import PROVIDED, Machine, Provider
 
 Key = TypeVar("Key")
@@ -153,9 +154,9 @@ class NetworkTables:
         return self._gaps.length(address, (ip for gateway in gateways for ip in gateway.ips))
 
     def action(self, name: str) -> PolicyAction | None:
-        """The action of that name; ``accept`` and ``deny`` are there without being declared."""
+        """The action of that name; built-in ones are there without being declared."""
         known = self.actions.get(name)
-        if known is None and name in BUILT_IN_KINDS:
+        if known is None and name in BUILT_IN_ACTIONS:
             return PolicyAction(self.name, name, 0, kind=name)
         return known
 
@@ -266,6 +267,7 @@ class World:
 
     :ivar ports: numbers of the ports of each connected dSwitch, by name.
     :ivar unmetered: the connected dSwitches that can have no meters.
+    :ivar rate_meters: which of its meters for policies' rates is whose, of each connected dSwitch.
     """
 
     def __init__(self) -> None:
@@ -275,6 +277,7 @@ class World:
         self.ports: dict[int, dict[str, int]] = {}
         self._by_vni: dict[int, Claims] = {}
         self.unmetered: set[int] = set()
+        self.rate_meters: dict[int, MeterNumbers] = {}
         self._chained: set[str] = set()
         self._networks_at: dict[int, set[str]] = {}
         self._encapsulators = AddressIndex()
@@ -347,6 +350,10 @@ class World:
     def port(self, location: Location, dpid: int) -> int | None:
         """The OpenFlow number of an endpoint's port at a dSwitch; None where it has none or none is shown."""
         return self.ports.get(dpid, {}).get(location.port_at(dpid) or "")
+
+    def meter_numbers(self, dpid: int) -> MeterNumbers:
+        """Which of a dSwitch's meters for policies' rates is whose."""
+        return self.rate_meters.setdefault(dpid, MeterNumbers())
 
     def dswitch_at(self, address: str) -> DSwitch | None:
         """The dSwitch whose tunnels end at an underlay address."""

@@ -2,7 +2,7 @@
 
 The network's own key guards everything within it: each edit expects it at the version that was read, and puts it
 again so that its version moves. More keys keep what lies between networks: the allocation, from which numbers are
-drawn, one for each VNI, segment label and VLAN, and the locations of endpoints, which change without any edit.
+drawn, one for each VNI, zone, segment label and VLAN, and the locations of endpoints, which change without any edit.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from dove_ryu.model.documents import (
     network_key,
     vlan_key,
     vni_key,
+    zone_key,
 )
 from dove_ryu.model.entities import Endpoint, Location, Segment, VirtualNetwork
 from dove_ryu.model.world import Change
@@ -38,6 +39,7 @@ class Allocation:
             lambda vni: store.get(vni_key(vni)) is not None,
             lambda label: store.get(label_key(label)) is not None,
             lambda appliance, vlan: store.get(vlan_key(appliance, vlan)) is not None,
+            lambda zone: store.get(zone_key(zone)) is not None,
         )
 
     def keep(self, draft: Draft) -> None:
@@ -68,7 +70,7 @@ class Draft:
             draft.expect[network_key(network.name)] = version
         if after is not None:
             draft.puts[network_key(after.name)] = document_of(after)
-        draft._claim_vni(network, after)
+        draft._claim(network, after)
         draft._claim_segments(store, (change for change in changes if change.kind is Segment))
         return draft
 
@@ -97,13 +99,13 @@ class Draft:
         if item is not None and not item.document["observed"]:
             self.deletes.add(key)
 
-    def _claim_vni(self, before: VirtualNetwork | None, after: VirtualNetwork | None) -> None:
-        """Of two networks that want one VNI, only one finds its key absent."""
-        if before is not None and (after is None or after.vni != before.vni):
-            self.deletes.add(vni_key(before.vni))
-        if after is not None and (before is None or after.vni != before.vni):
-            self.puts[vni_key(after.vni)] = {"network": after.name}
-            self.expect[vni_key(after.vni)] = ABSENT
+    def _claim(self, before: VirtualNetwork | None, after: VirtualNetwork | None) -> None:
+        """Of two networks that want one VNI, or one zone, only one finds its key absent."""
+        held, wanted = _claims_of_network(before), _claims_of_network(after)
+        self.deletes |= held - wanted
+        for key in wanted - held:
+            self.puts[key] = {"network": "" if after is None else after.name}
+            self.expect[key] = ABSENT
 
     def _claim_segments(self, store: Store, changes: Iterable[Change]) -> None:
         """Of two segments that want one label, or one VLAN of an appliance, only one finds its key absent."""
@@ -125,6 +127,13 @@ class Draft:
 def _claims_of(segment: Document) -> set[str]:
     """The keys that a segment's document lays claim to."""
     return {label_key(segment["label"]), vlan_key(segment["appliance"], segment["vlan"])}
+
+
+def _claims_of_network(network: VirtualNetwork | None) -> set[str]:
+    """The keys that a network lays claim to."""
+    if network is None:
+        return set()
+    return {vni_key(network.vni), *([zone_key(network.zone)] if network.zone else [])}
 
 
 def version_of(item: Item | None) -> int:

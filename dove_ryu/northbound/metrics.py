@@ -6,7 +6,7 @@ What the DPS holds is asked of it when somebody collects; only what passes by, t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, Histogram
@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 
 from dove_ryu.dps import Dps, Refused
 from dove_ryu.figures import LaneFigures, ProbeFigures
+from dove_ryu.flow_log import Total
 from dove_ryu.model.entities import dpid_text
 from dove_ryu.model.provider import Machine
 from dove_ryu.model.resolution import Outcome
@@ -38,6 +39,7 @@ class Figures:
     :ivar refused: packets that came up and were not answered.
     :ivar unmetered: dSwitches that cannot limit what their endpoints ask.
     :ivar instances: of appliances, with how it stands with each.
+    :ivar logged: what the flow log has of each policy, by the names of its network and itself.
     """
 
     requests: Mapping[Outcome, int] = field(default_factory=dict)
@@ -50,6 +52,7 @@ class Figures:
     refused: Mapping[Refused, int] = field(default_factory=dict)
     unmetered: int = 0
     instances: Mapping[Machine, str] = field(default_factory=dict)
+    logged: Mapping[tuple[str, str], Total] = field(default_factory=dict)
 
 
 class Metrics:
@@ -127,7 +130,21 @@ def _metrics(figures: Figures, connections: Connections, revision: int) -> Itera
     yield CounterMetricFamily(
         "dove_entries_refreshed", "Cached entries in use whose time was up, and which were renewed.", figures.refreshed
     )
+    yield from _of_the_flow_log(figures.logged)
     yield from _of_each_dswitch(figures.states, connections)
+
+
+def _of_the_flow_log(logged: Mapping[tuple[str, str], Total]) -> Iterator[Metric]:
+    counted: tuple[tuple[str, str, Callable[[Total], int]], ...] = (
+        ("entries", "Entries of logged policies that dSwitches have acquired.", lambda total: total.entries),
+        ("packets", "Packets that ended entries of logged policies had met.", lambda total: total.packets),
+        ("bytes", "Bytes of these packets.", lambda total: total.octets),
+    )
+    for name, text, value in counted:
+        family = CounterMetricFamily(f"dove_logged_{name}", text, labels=["network", "policy"])
+        for key, total in sorted(logged.items()):
+            family.add_metric(key, value(total))
+        yield family
 
 
 def _of_each_dswitch(known: Mapping[int, str], connections: Connections) -> Iterator[Metric]:
@@ -213,4 +230,5 @@ def _figures(dps: Dps) -> Figures:
         Counter(dps.refused),
         len(dps.world.unmetered & dps.connected),
         instances.states(dps),
+        dict(dps.flow_log.totals),
     )

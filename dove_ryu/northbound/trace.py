@@ -81,7 +81,7 @@ def trace(
     reply = _reply(tables, sender, destination)
     if reply.outcome is not Outcome.ALLOWED or reply.location is None:
         return _shown(dps, tables, reply.outcome.value, reply.reason, sender, reply)
-    hops = () if reply.policy is None else chain(tables, reply.policy)
+    hops = () if reply.policy is None or reply.replies else chain(tables, reply.policy)
     assert not isinstance(hops, str), "a policy that lacks something does not allow"
     here = tables.locations.get(sender.name)
     slot = None if connection is None else _slot(tables, sender, source, destination, connection)

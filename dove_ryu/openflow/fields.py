@@ -53,6 +53,8 @@ def refuse_overlap(bits: Iterable[Bits]) -> None:
 VNI = Bits("virtual network identifier", METADATA, 0, 24)
 BY_ADDRESS = Bits("look the destination up by its IP address", REGISTERS[0], 0, 1)
 CHAINED = Bits("has passed all appliances of its policy", REGISTERS[0], 1, 1)
+DSCP = Bits("code point to mark the packet with", REGISTERS[0], 2, 6)
+REPLY = Bits("may pass as a reply only", REGISTERS[0], 8, 1)
 SOURCE_DOMAIN = Bits("source domain", REGISTERS[1], 0, 32)
 DESTINATION_DOMAIN = Bits("destination domain", REGISTERS[2], 0, 32)
 SOURCE_ENDPOINT = Bits("source endpoint", REGISTERS[3], 0, 32)
@@ -64,11 +66,14 @@ SLOT = Bits("slot of the connection", REGISTERS[8], 0, 6)
 BEGINS = Bits("first packet of a connection", REGISTERS[8], 6, 1)
 HANDED_BACK = Bits("belongs to an instance that is being drained", REGISTERS[9], 0, 1)
 LOOKED_AT = Bits("tables in which a lookout has seen the packet", REGISTERS[15], 0, 32)
+ZONE = Bits("zone of connection tracking", REGISTERS[10], 0, 16)
 
 PIPELINE_BITS = (
     VNI,
     BY_ADDRESS,
     CHAINED,
+    DSCP,
+    REPLY,
     SOURCE_DOMAIN,
     DESTINATION_DOMAIN,
     SOURCE_ENDPOINT,
@@ -80,6 +85,7 @@ PIPELINE_BITS = (
     BEGINS,
     HANDED_BACK,
     LOOKED_AT,
+    ZONE,
 )
 refuse_overlap(PIPELINE_BITS)
 

@@ -29,6 +29,9 @@ class Term(NamedTuple):
 
     def __str__(self) -> str:
         text = self.field.notation.text
+        if self.field is oxm.CT_STATE:
+            states = ((bit, name) for bit, name in oxm.CONNECTION_STATES.items() if self.mask & bit)
+            return "ct_state=" + "".join(f"{'+' if self.value & bit else '-'}{name}" for bit, name in states)
         if self.mask == self.field.full_mask:
             if self.field is oxm.VLAN_VID and self.value & oxm.TAGGED:
                 return f"dl_vlan={self.value & ~oxm.TAGGED}"
@@ -168,14 +171,22 @@ class SetField:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Copy the low *width* bits of one field to another (NXAST_REG_MOVE)."""
+    """Copy *width* bits of one field to another (NXAST_REG_MOVE).
+
+    :ivar source_low: the lowest bit that is copied.
+    :ivar target_low: where it goes.
+    """
 
     source: Field
     target: Field
     width: int
+    source_low: int = 0
+    target_low: int = 0
 
     def __str__(self) -> str:
-        return f"move:{_span(self.source, 0, self.width)}->{_span(self.target, 0, self.width)}"
+        return (
+            f"move:{_span(self.source, self.source_low, self.width)}->{_span(self.target, self.target_low, self.width)}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,14 +306,41 @@ class ToController:
         return "CONTROLLER:65535" if self.meter is None else f"controller(meter_id={self.meter})"
 
 
+class Unit(enum.Enum):
+    """What a meter counts, in ``ovs-ofctl``'s words."""
+
+    PACKETS = "pktps"
+    KILOBITS = "kbps"
+
+
+@dataclass(frozen=True, slots=True)
+class Meter:
+    """A limit on packets.
+
+    :ivar number: its number at the dSwitch, from 1.
+    :ivar rate: so many of the unit a second.
+    :ivar burst: so many of the unit may come at once.
+    """
+
+    number: int
+    rate: int
+    burst: int
+    unit: Unit = Unit.PACKETS
+
+    def __str__(self) -> str:
+        return f"meter={self.number} {self.unit.value} burst bands=type=drop rate={self.rate} burst_size={self.burst}"
+
+
 @dataclass(frozen=True, slots=True)
 class Metered:
     """Let the packet go on as far as a meter lets it; over the meter's rate it ends here, whatever else was to follow.
 
     :ivar meter: the meter's number.
+    :ivar limit: the meter itself, for whoever has to see that it is there; a switch that tells its flows does not say it.
     """
 
     meter: int
+    limit: Meter | None = field(default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
         return f"meter:{self.meter}"
@@ -324,6 +362,23 @@ class Resubmit:
 
     def __str__(self) -> str:
         return f"resubmit(,{self.table})"
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """Look the packet's connection up in a zone of connection tracking, which some bits of a register name (NXAST_CT).
+
+    :ivar table: where the packet goes on with what was found in ``ct_state``; None to have the connection kept, if it is
+        new, and the packet go on as it is.
+    """
+
+    zone: Field
+    width: int
+    table: int | None = None
+
+    def __str__(self) -> str:
+        zone = f"zone={self.zone.nxm}[0..{self.width - 1}]"
+        return f"ct(commit,{zone})" if self.table is None else f"ct(table={self.table},{zone})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,6 +406,7 @@ Action = (
     | Metered
     | DecrementTtl
     | Resubmit
+    | Track
     | Goto
 )
 
@@ -459,23 +515,6 @@ FlowChange = Flow | FlowDelete | FlowStrictDelete
 """What a dSwitch can be told about flows; a :class:`Flow` stands for adding it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Meter:
-    """A limit on packets.
-
-    :ivar number: its number at the dSwitch, from 1.
-    :ivar rate: packets a second.
-    :ivar burst: packets that may come at once.
-    """
-
-    number: int
-    rate: int
-    burst: int
-
-    def __str__(self) -> str:
-        return f"meter={self.number} pktps burst bands=type=drop rate={self.rate} burst_size={self.burst}"
-
-
 class End(enum.Enum):
     """Why a flow entry went (OpenFlow 1.3.5, 7.4.2)."""
 
@@ -490,11 +529,15 @@ class FlowEnd:
     """A flow entry that went; its actions are not told.
 
     :ivar packets: how many it has matched.
+    :ivar octets: how many bytes they had.
+    :ivar seconds: how long it has been there.
     """
 
     flow: Flow
     why: End
     packets: int
+    octets: int = 0
+    seconds: float = 0
 
 
 @dataclass(frozen=True, slots=True)

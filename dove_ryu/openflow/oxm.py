@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 OPENFLOW_BASIC = 0x8000
 NICIRA_EXTENSIBLE = 0x0001
+NICIRA_BASIC = 0x0000
 ND_EXTENSIONS = 0x1000
 """OXM class of ``nd_reserved`` and ``nd_options_type`` (ERICOXM in ovs-fields(7), OVS 2.11 and up)."""
 
@@ -57,6 +58,10 @@ HEXADECIMAL = Notation(lambda value: f"{value:#x}" if value else "0", lambda tex
 VLAN = Notation("0x{:04x}/0x1fff".format, lambda text: int(text.partition("/")[0], 0))  # as ovs-ofctl writes a VID
 TAGGED = 0x1000
 """The bit of a VID that says that there is a tag; 0 in all is no tag (OpenFlow 1.3.5, 7.2.3.7)."""
+
+ESTABLISHED, RELATED, REPLYING, INVALID, TRACKED = 0x02, 0x04, 0x08, 0x10, 0x20
+CONNECTION_STATES = {0x01: "new", ESTABLISHED: "est", RELATED: "rel", REPLYING: "rpl", INVALID: "inv", TRACKED: "trk"}
+"""The bits of ``ct_state`` by their names, in the order in which ``ovs-ofctl`` writes them."""
 
 MAC = Notation(mac_text, mac_number)
 IPV4_ADDRESS = Notation(_ipv4_text, lambda text: int.from_bytes(socket.inet_pton(socket.AF_INET, text), "big"))
@@ -139,6 +144,7 @@ TUN_SRC = _field("tun_src", "NXM_NX_TUN_IPV4_SRC", (NICIRA_EXTENSIBLE, 31), 32, 
 TUN_DST = _field("tun_dst", "NXM_NX_TUN_IPV4_DST", (NICIRA_EXTENSIBLE, 32), 32, IPV4_ADDRESS)
 TUN_IPV6_SRC = _field("tun_ipv6_src", "NXM_NX_TUN_IPV6_SRC", (NICIRA_EXTENSIBLE, 109), 128, IPV6_ADDRESS)
 TUN_IPV6_DST = _field("tun_ipv6_dst", "NXM_NX_TUN_IPV6_DST", (NICIRA_EXTENSIBLE, 110), 128, IPV6_ADDRESS)
+CT_STATE = _field("ct_state", "NXM_NX_CT_STATE", (NICIRA_EXTENSIBLE, 105), 32)
 METADATA = _field("metadata", "OXM_OF_METADATA", (OPENFLOW_BASIC, 2), 64)
 IN_PORT = _field("in_port", "NXM_OF_IN_PORT", (OPENFLOW_BASIC, 0), 32, DECIMAL)
 VLAN_VID = _field("vlan_tci", "NXM_OF_VLAN_TCI", (OPENFLOW_BASIC, 6), 13, VLAN, set_name="vlan_vid")
@@ -157,6 +163,7 @@ IP_PROTO = _field("nw_proto", "NXM_OF_IP_PROTO", (OPENFLOW_BASIC, 10), 8, DECIMA
 ARP_OP = _field("arp_op", "NXM_OF_ARP_OP", (OPENFLOW_BASIC, 21), 16, DECIMAL, _IS_ARP)
 ARP_SHA = _field("arp_sha", "NXM_NX_ARP_SHA", (OPENFLOW_BASIC, 24), 48, MAC, _IS_ARP)
 ARP_THA = _field("arp_tha", "NXM_NX_ARP_THA", (OPENFLOW_BASIC, 25), 48, MAC, _IS_ARP)
+IP_TOS = _field("nw_tos", "NXM_OF_IP_TOS", (NICIRA_BASIC, 5), 8, DECIMAL)
 IP_TTL = _field("nw_ttl", "NXM_NX_IP_TTL", (NICIRA_EXTENSIBLE, 29), 8, DECIMAL)
 
 _IS_TCP = ((IP_PROTO, TCP),)  # over IPv4 or IPv6, which whoever matches it says
@@ -191,7 +198,6 @@ ND_OPTIONS_TYPE = _field(
     "nd_options_type", "ERICOXM_OF_ICMPV6_ND_OPTIONS_TYPE", (ND_EXTENSIONS, 2), 8, DECIMAL, _IS_ICMPV6
 )
 
-NICIRA_BASIC = 0x0000
 BY_HEADER |= {
     (NICIRA_BASIC, 0): IN_PORT_NXM,
     (NICIRA_BASIC, 1): ETH_DST,

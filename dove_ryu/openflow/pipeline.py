@@ -21,13 +21,16 @@ from dove_ryu.openflow.fields import (
     CHAINED,
     DESTINATION_DOMAIN,
     DESTINATION_ENDPOINT,
+    DSCP,
     HANDED_BACK,
     OUTPUT_PORT,
+    REPLY,
     SEGMENT_LABEL,
     SLOT,
     SOURCE_DOMAIN,
     SOURCE_ENDPOINT,
     VNI,
+    ZONE,
     Bits,
     Cookie,
     Kind,
@@ -48,6 +51,7 @@ from dove_ryu.openflow.flow import (
     Resubmit,
     SetField,
     ToController,
+    Track,
     Value,
     match,
 )
@@ -86,6 +90,8 @@ METERS = (INVALIDATIONS, ADDRESS_REPORTS, EXPIRED_PACKETS, NEIGHBOUR_REQUESTS)
 """Every meter of a dSwitch but those of its endpoints: one for each kind of packet that takes the DPS's time."""
 
 _FIRST_PORT_METER = 16
+FIRST_RATE_METER = 1 << 16
+"""Meters of policies' rates have their numbers from here on: a port's number has 16 bits."""
 
 
 def port_meter(port: int) -> int:
@@ -179,8 +185,17 @@ class Table:
         elif isinstance(action, Metered):
             if self.miss is not Miss.RETURN:
                 raise IllegalFlow(f"table {self.name} may not do {action}")
+        elif isinstance(action, Track):
+            self._check_tracking(action)
         elif not self.answers and not isinstance(action, ToController):
             raise IllegalFlow(f"table {self.name} may not do {action}")
+
+    def _check_tracking(self, action: Track) -> None:
+        """A connection is kept where packets come back from, and looked up on the way to a later table."""
+        if action.table is None and self.miss is not Miss.UNKNOWN:
+            raise IllegalFlow(f"table {self.name} may not do {action}")
+        if action.table is not None and TABLES[action.table].name not in self.leads_to:
+            raise IllegalFlow(f"table {self.name} does not lead to {TABLES[action.table].name}")
 
     def ask(self, priority: int, values: Mapping[Field | Bits, Value], meter: Meter | None = None) -> Flow:
         """A flow of this table that sends packets to the DPS, as a miss would.
@@ -271,8 +286,8 @@ TUNNEL_IN = _table(
     "TUNNEL_IN",
     "Tells from the tunnel identifier which network a packet from another dSwitch is in, or which segment it is on.",
     matches=(oxm.TUN_ID,),
-    writes=(VNI, SEGMENT_LABEL, APPLIANCE, SLOT, HANDED_BACK),
-    leads_to=("DELIVER", "INSTANCE"),
+    writes=(VNI, SEGMENT_LABEL, APPLIANCE, SLOT, HANDED_BACK, ZONE),
+    leads_to=("DELIVER", "INSTANCE", "REPLIES"),
     looks_into=("BEGINNINGS",),
 )
 SOURCE_GUARD = _table(
@@ -384,8 +399,9 @@ POLICY = _table(
     "POLICY",
     "The policy half of the cache: what the source domain's packets to the destination domain may do.",
     matches=(VNI, SOURCE_DOMAIN, DESTINATION_DOMAIN, CHAINED),
-    writes=(SEGMENT_LABEL,),
+    writes=(DSCP, REPLY, SEGMENT_LABEL, ZONE),
     leads_to=("CHAIN", "OUTPUT"),
+    looks_into=("RATE", "MARK", "COMMIT"),
     miss=Miss.REQUEST,
 )
 CHAIN = _table(
@@ -442,9 +458,22 @@ EXTERNAL_OUT = _table(
 OUTPUT = _table(
     "OUTPUT",
     "Out of the local port, or into the tunnel with the network's identifier.",
-    matches=(OUTPUT_PORT,),
+    matches=(OUTPUT_PORT, REPLY),
     writes=_ONWARD,
+    leads_to=("REPLIES",),
     answers=True,
+)
+REPLIES = _table(
+    "REPLIES",
+    "At the dSwitch of its destination, looks up the connection of a packet that may pass as a reply only.",
+    matches=(oxm.ETH_TYPE,),
+    leads_to=("CHECKED",),
+)
+CHECKED = _table(
+    "CHECKED",
+    "Lets replies pass of connections that began here.",
+    matches=(oxm.CT_STATE,),
+    leads_to=("DELIVER",),
 )
 DELIVER = _table(
     "DELIVER",
@@ -459,6 +488,25 @@ LIMIT = _table(
     "What the endpoint at each port may ask the DPS: a meter ends what is over its rate. Looked into before each request.",
     matches=(oxm.IN_PORT,),
     miss=Miss.RETURN,
+)
+RATE = _table(
+    "RATE",
+    "What a policy, or each sender under it, may send: a meter ends what is over its rate. POLICY looks into it.",
+    matches=(SOURCE_DOMAIN, DESTINATION_DOMAIN, SOURCE_ENDPOINT),
+    miss=Miss.RETURN,
+)
+MARK = _table(
+    "MARK",
+    "Writes the code point that the policy says into an IP packet. POLICY looks into it.",
+    matches=(oxm.ETH_TYPE,),
+    writes=(oxm.IP_TOS,),
+    miss=Miss.UNKNOWN,
+)
+COMMIT = _table(
+    "COMMIT",
+    "Has the connection kept that a packet begins, so that its replies can be told. POLICY looks into it.",
+    matches=(oxm.ETH_TYPE,),
+    miss=Miss.UNKNOWN,
 )
 BEGINNINGS = _table(
     "BEGINNINGS",

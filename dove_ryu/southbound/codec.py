@@ -39,6 +39,8 @@ from dove_ryu.openflow.flow import (
     SetField,
     Term,
     ToController,
+    Track,
+    Unit,
 )
 from dove_ryu.openflow.oxm import Field
 from dove_ryu.southbound import nicira
@@ -47,13 +49,15 @@ VERSION = 4
 FLOW_MOD, PACKET_OUT, MULTIPART_REQUEST, BARRIER_REQUEST = 14, 13, 18, 20
 _FLOW_STATISTICS, _METER_CONFIGURATION, _METER_FEATURES = 1, 10, 11
 METER_MOD, PACKET_IN, FLOW_REMOVED, BARRIER_REPLY = 29, 10, 11, 21
-_MODIFY_METER, _DELETE_METER, _PACKETS_PER_SECOND, _BURST, _DROP_BAND = 1, 2, 2, 4, 1
+_MODIFY_METER, _DELETE_METER, _BURST, _DROP_BAND = 1, 2, 4, 1
+_UNITS = {Unit.KILOBITS: 1, Unit.PACKETS: 2}
 _ADD, _DELETE, _DELETE_STRICT = 0, 3, 4
 _ALL_TABLES, _ANY, _NO_BUFFER = 0xFF, 0xFFFFFFFF, 0xFFFFFFFF
 _IN_PORT_ONLY_16_BITS, _CONTROLLER, _WHOLE_PACKET = 0xFFF8, 0xFFFFFFFD, 0xFFFF
 _OUTPUT, _PUSH_VLAN, _POP_VLAN, _DECREMENT_TTL, _SET_FIELD, _EXPERIMENTER = 0, 17, 18, 24, 25, 0xFFFF
 _DOT1Q = 0x8100
-_REG_MOVE, _REG_LOAD, _RESUBMIT_TABLE, _OUTPUT_REG, _CONTROLLER_2, _CLONE = 6, 7, 14, 15, 37, 42
+_REG_MOVE, _REG_LOAD, _RESUBMIT_TABLE, _OUTPUT_REG, _CONNTRACK, _CONTROLLER_2, _CLONE = 6, 7, 14, 15, 35, 37, 42
+_COMMIT, _NO_TABLE = 1, 0xFF
 _METER_PROPERTY = 5
 _GOTO_TABLE, _APPLY_ACTIONS, _METER = 1, 4, 6
 _NOTIFY = 1
@@ -154,7 +158,7 @@ def _set_field(action: SetField) -> bytes:
 
 
 def _move(action: Move) -> bytes:
-    spans = struct.pack("!HHH", action.width, 0, 0)
+    spans = struct.pack("!HHH", action.width, action.source_low, action.target_low)
     return nicira.action(_REG_MOVE, spans + nicira.header(action.source) + nicira.header(action.target))
 
 
@@ -180,6 +184,12 @@ def _decrement_ttl(action: DecrementTtl) -> bytes:
 
 def _resubmit(action: Resubmit) -> bytes:
     return nicira.action(_RESUBMIT_TABLE, struct.pack("!HB3x", _IN_PORT_ONLY_16_BITS, action.table))
+
+
+def _track(action: Track) -> bytes:
+    commit, table = (_COMMIT, _NO_TABLE) if action.table is None else (0, action.table)
+    zone = nicira.header(action.zone) + struct.pack("!H", action.width - 1)
+    return nicira.action(_CONNTRACK, struct.pack("!H", commit) + zone + struct.pack("!B5x", table))
 
 
 def _push_vlan(action: PushVlan) -> bytes:
@@ -208,6 +218,7 @@ _ENCODERS: dict[type[Action], Callable[..., bytes]] = {
     ToController: _to_controller,
     DecrementTtl: _decrement_ttl,
     Resubmit: _resubmit,
+    Track: _track,
 }
 
 
@@ -298,16 +309,19 @@ def read_flow_end(data: bytes) -> FlowEnd:
     :raises UnknownOnWire: where its flow matches what ours never do, or is cut short.
     """
     try:
-        cookie, priority, why, table, _, _, idle, hard, packets, _ = _FLOW_REMOVED.unpack_from(data, 8)
+        cookie, priority, why, table, seconds, nanoseconds, idle, hard, packets, octets = _FLOW_REMOVED.unpack_from(
+            data, 8
+        )
     except struct.error as error:
         raise UnknownOnWire(f"flow-removed of {len(data)} bytes is cut short ({error})") from None
     where, _ = _read_match(data[8 + _FLOW_REMOVED.size :])
-    return FlowEnd(Flow(table, priority, where, (), cookie, hard, idle, True), End(min(why, End.OTHER.value)), packets)
+    flow = Flow(table, priority, where, (), cookie, hard, idle, True)
+    return FlowEnd(flow, End(min(why, End.OTHER.value)), packets, octets, seconds + nanoseconds / 1e9)
 
 
 def meter_change(meter: Meter, present: bool) -> bytes:
     """A meter-mod message: make a meter, or change one that is present."""
-    head = struct.pack("!HHI", _MODIFY_METER if present else _ADD, _PACKETS_PER_SECOND | _BURST, meter.number)
+    head = struct.pack("!HHI", _MODIFY_METER if present else _ADD, _UNITS[meter.unit] | _BURST, meter.number)
     band = struct.pack("!HHII4x", _DROP_BAND, 16, meter.rate, meter.burst)
     return message(METER_MOD, head + band)
 
@@ -335,9 +349,9 @@ def read_most_meters(data: bytes) -> int:
 def read_meters(data: bytes) -> Iterator[Meter]:
     """The meters of a meter-configuration reply."""
     for entry in _pieces(data[16:], 0, 24):
-        (number,) = struct.unpack_from("!I", entry, 4)
+        flags, number = struct.unpack_from("!HI", entry, 2)
         rate, burst = struct.unpack_from("!II", entry, 12)
-        yield Meter(number, rate, burst)
+        yield Meter(number, rate, burst, Unit.KILOBITS if flags & _UNITS[Unit.KILOBITS] else Unit.PACKETS)
 
 
 def _pieces(data: bytes, length_at: int, least: int) -> Iterator[bytes]:
@@ -412,11 +426,15 @@ def _read_extension(subtype: int, data: bytes) -> Action:
         return SetField(known, int.from_bytes(data[16:24], "big") << low, ((1 << width) - 1) << low)
     if subtype == _REG_MOVE and len(data) == 24:
         source, target = (nicira.read_header(data[at : at + 4], with_value=False)[0] for at in (16, 20))
-        return Move(source, target, int.from_bytes(data[10:12], "big"))
+        return Move(source, target, *struct.unpack_from("!HHH", data, 10))
     if subtype == _OUTPUT_REG and len(data) == 24:
         return OutputTo(nicira.read_header(data[12:16], with_value=False)[0])
     if subtype == _RESUBMIT_TABLE and len(data) == 16:
         return Resubmit(data[12])
+    if subtype == _CONNTRACK and len(data) == 24:
+        zone = nicira.read_header(data[12:16], with_value=False)[0]
+        width, table = int.from_bytes(data[16:18], "big") + 1, data[18]
+        return Track(zone, width, None if table == _NO_TABLE else table)
     if subtype == _CONTROLLER_2 and len(data) == 24:
         return ToController(int.from_bytes(data[20:24], "big"))
     if subtype == _CLONE and len(data) > 16:

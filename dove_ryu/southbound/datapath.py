@@ -67,6 +67,7 @@ class Datapath(framework.Datapath):
         self._patience: float = connection.gettimeout()  # --socket-timeout, as the framework has just set it
         connection.setblocking(False)
         # OpenSSL's objects are not for two threads at a time: a TLS socket is read under the lock as well.
+        self._descriptor = connection.fileno()
         self._tls = isinstance(connection, ssl.SSLSocket)
         self._lock = threading.Lock()  # never held across anything that waits
         self._out = bytearray()
@@ -225,6 +226,54 @@ class Datapath(framework.Datapath):
 
     def read_turn(self, buffer: bytearray) -> bool:
         """Read once, answer what the desk can, leave the rest to the others; whether more may be read now."""
+        with self._lock:
+            desk = self._desk
+            if desk is not None and not (self._tls or self._out or self._failure or self._ending):
+                return self._read_at(desk, buffer)
+        return self._read_apart(buffer)
+
+    def _read_at(self, desk: Desk, buffer: bytearray) -> bool:
+        """A turn as most are: nothing is pending, and the desk itself reads and sends.  Holds the lock."""
+        kept = len(self._rest)
+        if kept:
+            buffer[:kept] = self._rest
+        others: list[bytes] = []
+        try:
+            consumed = desk.read(self._descriptor, buffer, kept, others)
+        except EOFError as end:
+            return self._fail(str(end))
+        except ValueError as error:
+            return self._fail(f"malformed message: {error}")
+        except OSError as error:
+            return self._fail(f"cannot receive: {error.strerror or error}")
+        if kept or consumed < desk.filled:
+            self._rest = bytes(buffer[consumed : desk.filled])
+        if desk.used:
+            try:
+                sent = desk.send(self._descriptor)
+            except OSError as error:
+                return self._fail(f"cannot send: {error.strerror or error}")
+            if sent < desk.used:
+                self._moved = time.monotonic()
+                self._out += memoryview(desk.answers)[sent : desk.used]
+        return self._end_turn(others) if others or self._out else True
+
+    def _end_turn(self, messages: list[bytes]) -> bool:
+        """See to what a turn has left over; whether more may be read now.  Holds the lock."""
+        self._inbox += self._ordinary(messages)
+        self._paused = self.pending > HIGH_WATER or len(self._inbox) > INBOX_LIMIT
+        if self._inbox or self._out:
+            self._wake_up()
+        return not self._paused
+
+    def _fail(self, reason: str) -> bool:
+        """Let the connection end for this reason, if there is no other yet; no more is read.  Holds the lock."""
+        self._failure = self._failure or reason
+        self._wake_up()
+        return False
+
+    def _read_apart(self, buffer: bytearray) -> bool:
+        """A turn of a connection that is encrypted, has output pending, has no desk, or is ending."""
         kept = len(self._rest)
         buffer[:kept] = self._rest
         try:
@@ -233,16 +282,10 @@ class Datapath(framework.Datapath):
             messages, consumed = self._answer(buffer, filled)
         except HangUp as reason:
             with self._lock:
-                self._failure = self._failure or str(reason)
-                self._wake_up()
-            return False
+                return self._fail(str(reason))
         self._rest = bytes(buffer[consumed:filled])
         with self._lock:
-            self._inbox += self._ordinary(messages)
-            self._paused = self.pending > HIGH_WATER or len(self._inbox) > INBOX_LIMIT
-            if self._inbox or self._out:
-                self._wake_up()
-            return not self._paused
+            return self._end_turn(messages)
 
     def _answer(self, buffer: bytearray, filled: int) -> tuple[list[bytes], int]:
         """Answer what the desk can; the other messages, and how many bytes the whole messages take.

@@ -26,4 +26,4 @@ def load(form: str = "auto") -> ModuleType:
                     f"the compiled fast lane cannot be loaded ({error}); remedy: install gcc and the headers of Python"
                     " (python3-dev), then install dove_ryu again"
                 ) from None
-    return importlib.import_module("dove_ryu.southbound.lane")
+    return importlib.import_module("dove_ryu.southbound.lane_uncompiled")

@@ -1,17 +1,18 @@
-"""The meters of one dSwitch (X3): there before the flows that name them, gone after the last of them.
+"""The meters of one dSwitch (X3, X8): there before the flows that name them, gone after the last of them.
 
-Flows say which meter; what a meter allows is the operator's word, and stands here.  A dSwitch tells at the beginning of
-a connection which meters it has, and whether it can have any.  One that cannot is sent none: its flows still ask, and
-nothing limits them but the bridge's own limit on packet-ins.
+Flows say which meter.  What one allows that limits an endpoint's questions is the operator's word, and stands here; what
+one allows that limits a policy's packets comes with its flow.  A dSwitch tells at the beginning of a connection which
+meters it has, and how many it can have.  One that can have none is sent none: its flows still ask, and nothing limits
+them but the bridge's own limit on packet-ins.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from dove_ryu.openflow import oxm
-from dove_ryu.openflow.flow import Flow, FlowChange, FlowKey, FlowStrictDelete, Meter
+from dove_ryu.openflow.flow import Flow, FlowChange, FlowKey, FlowStrictDelete, Meter, Metered
 from dove_ryu.openflow.pipeline import LIMIT, METERS, port_meter
 from dove_ryu.southbound import codec
 
@@ -31,42 +32,66 @@ class Allowance:
 class Meters:
     """What a dSwitch has, as far as it has said and been told.
 
-    :ivar supported: whether it can have meters; not before it has said so.
+    :ivar most: how many it can have; 0 until it has said so.
     """
 
     def __init__(self, allowance: Allowance) -> None:
-        self.supported = False
+        self.most = 0
         self._allowance = allowance
         self._present: dict[int, Meter] = {}
+        self._named: dict[FlowKey, int] = {}
+
+    @property
+    def supported(self) -> bool:
+        """Whether it can have meters."""
+        return self.most > 0
 
     def hear_features(self, message: bytes) -> None:
         """The dSwitch has said how many meters it can have."""
-        self.supported = codec.read_most_meters(message) > 0
+        self.most = codec.read_most_meters(message)
 
     def hear(self, message: bytes) -> None:
         """The dSwitch has told some of its meters."""
         self._present |= {meter.number: meter for meter in codec.read_meters(message)}
 
     def begin(self, installed: Iterable[Flow], changes: Iterable[FlowChange]) -> tuple[bytes, bytes]:
-        """What to send before *changes* and after them to a dSwitch that holds *installed* flows."""
-        named = {flow.key for flow in installed if flow.table == LIMIT.number}
-        for change in changes:
-            if isinstance(change, FlowStrictDelete):
-                named.discard(change.key)
-            elif isinstance(change, Flow) and change.table == LIMIT.number:
-                named.add(change.key)
-        wanted = [*METERS, *map(self._of_port, filter(None, map(_port, named)))]
-        surplus = self._present.keys() - {meter.number for meter in wanted}
-        return self._make(wanted), self._remove(sorted(surplus))
+        """What to send before *changes* and after them to a dSwitch that holds *installed* flows.
 
-    def follow(self, changes: Sequence[FlowChange]) -> tuple[bytes, bytes]:
+        Those that *installed* flows name are there, or the flows were not; an operator may have changed his word.
+        """
+        self._named = {flow.key: number for flow in installed if (number := _named_by(flow)) is not None}
+        before, after = self.follow(changes)
+        kept = [*METERS, *(self._of_port(key) for key in self._named if key.table == LIMIT.number)]
+        surplus = self._present.keys() - {meter.number for meter in kept} - set(self._named.values())
+        return self._make(kept) + before, after + self._remove(surplus)
+
+    def follow(self, changes: Iterable[FlowChange]) -> tuple[bytes, bytes]:
         """What to send before some later *changes* and after them."""
-        added = (_port(each.key) for each in changes if isinstance(each, Flow))
-        gone = (_port(each.key) for each in changes if isinstance(each, FlowStrictDelete))
-        return self._make(map(self._of_port, filter(None, added))), self._remove(map(port_meter, filter(None, gone)))
+        wanted: list[Meter] = []
+        left: set[int] = set()
+        for change in changes:
+            if not isinstance(change, Flow | FlowStrictDelete):
+                continue
+            before = self._named.pop(change.key, None)
+            if before is not None:
+                left.add(before)
+            number = _named_by(change) if isinstance(change, Flow) else None
+            if isinstance(change, Flow) and number is not None:
+                self._named[change.key] = number
+                wanted.append(self._meter(change))
+        return self._make(wanted), self._remove(left.difference(self._named.values()) if left else ())
 
-    def _of_port(self, port: int) -> Meter:
-        return Meter(port_meter(port), self._allowance.rate, self._allowance.burst)
+    def _meter(self, flow: Flow) -> Meter:
+        """The meter that a flow names."""
+        if flow.key.table == LIMIT.number:
+            return self._of_port(flow.key)
+        (limit,) = (action.limit for action in flow.actions if isinstance(action, Metered))
+        assert limit is not None, "whoever makes a flow that names a meter says what it limits"
+        return limit
+
+    def _of_port(self, key: FlowKey) -> Meter:
+        """The meter of the endpoint whose port a flow of LIMIT matches."""
+        return Meter(port_meter(key.match.value(oxm.IN_PORT) or 0), self._allowance.rate, self._allowance.burst)
 
     def _make(self, wanted: Iterable[Meter]) -> bytes:
         """Make those that are not there, and change those that are there and allow something else."""
@@ -79,9 +104,10 @@ class Meters:
         return sent
 
     def _remove(self, numbers: Iterable[int]) -> bytes:
-        return b"".join(codec.meter_deletion(number) for number in numbers if self._present.pop(number, None))
+        gone = (number for number in sorted(numbers) if self._present.pop(number, None) is not None)
+        return b"".join(map(codec.meter_deletion, gone))
 
 
-def _port(key: FlowKey) -> int | None:
-    """The port whose endpoint a flow limits; None where it limits nobody, as no port is 0."""
-    return key.match.value(oxm.IN_PORT) if key.table == LIMIT.number else None
+def _named_by(flow: Flow) -> int | None:
+    """The number of the meter that a flow names; None where it names none."""
+    return next((action.meter for action in flow.actions if isinstance(action, Metered)), None)

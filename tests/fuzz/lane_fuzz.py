@@ -84,9 +84,9 @@ def _judge(offices: list[Office], stream: bytes) -> Counter[str]:
 def _deal(office: Office, stream: bytes) -> Outcome:
     desk, handed_over = office.desks[DPID], list[bytes]()
     try:
-        consumed: int | str = desk.take(bytearray(stream), len(stream), handed_over)
-    except ValueError as error:
-        consumed = str(error)
+        consumed = desk.take(bytearray(stream), len(stream), handed_over)
+    except ValueError as error:  # the connection ends: what was done before is nobody's
+        return str(error), [], b""
     return consumed, handed_over, bytes(desk.answers[: desk.used])
 
 

@@ -85,7 +85,7 @@ def test_a_meter_comes_with_its_flow_and_goes_with_it(ovs: PrivateOvs) -> None:
 @pytest.mark.parametrize("metered", [True, False])
 def test_a_switch_without_meters_is_asked_for_none(ovs: PrivateOvs, metered: bool) -> None:
     with RawSwitch(ovs, "br-meters", PORTS, ALLOWANCE) as switch:
-        switch.send(dps().connect(1, PORTS, (), metered=metered))
+        switch.send(dps().connect(1, PORTS, (), most_meters=1000 if metered else 0))
         scan(ovs, 0, 20)
         came = [packet for _ in range(5) for packet in switch.packet_ins()]
         assert (len(came) == 20) is not metered

@@ -25,6 +25,7 @@ from dove_ryu.model.entities import (
     Sharing,
     VirtualNetwork,
 )
+from dove_ryu.model.qos import Per, Rate
 from dove_ryu.model.world import Change
 from dove_ryu.openflow import oxm
 from dove_ryu.openflow.fields import BY_ADDRESS, SOURCE_DOMAIN, SOURCE_ENDPOINT, VNI, Cookie, Kind
@@ -60,7 +61,7 @@ def network(name: str, number: int, vni: int, service: Service) -> list[Entity]:
         VirtualNetwork(name, number, vni, service, (gateway,)),
         *(PolicyDomain(name, domain, number + place) for place, domain in enumerate(("red", "blue", "grey"), 1)),
         Policy(name, None, None, number + 4, ("deny",), 300),
-        Policy(name, "red", "blue", number + 5, ("accept",), 200, 7),
+        Policy(name, "red", "blue", number + 5, ("accept",), 200, 7, 46, Rate(1_000_000, 1_000_000, Per.ENDPOINT)),
         Policy(name, "blue", "red", number + 6, (), 0),
         Endpoint(name, "a", number + 10, "red", ("02:00:00:00:00:0a",), ("10.0.0.10", "fd00::a")),
         Endpoint(name, "b", number + 11, "blue", ("02:00:00:00:00:0b",), ("10.0.0.11", "fd00::b")),

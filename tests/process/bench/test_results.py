@@ -115,13 +115,16 @@ def test_the_other_parts_are_judged_as_well() -> None:
         idle={"dswitches": 1000, "cpu": 0.03},
         scale={"dove": [{"endpoints": 100}, {"endpoints": 5000, "new_endpoint_s": 1.2, "flows": 61}]},
         flood={"kinds": {"mac": {"ratio": 1.2}, "ip": {"ratio": 2.4}}},
-        state={"figures": [{"name": "load", "value": 70, "unit": "s", "goal": 60}, {"name": "x", "value": 1}]},
+        state={
+            "shape": {"endpoints": 1_000_000},
+            "figures": [{"name": "load", "value": 70, "unit": "s", "goal": 60}, {"name": "x", "value": 1}],
+        },
     )
     assert found(goals, "1,000 idle dSwitches").met is True
     assert found(goals, "5,000 endpoints", "first ping").met is False
     assert found(goals, "5,000 endpoints", "flows").met is True
     assert found(goals, "unknown destinations").met is False
-    assert found(goals, "a million endpoints, load").met is False
+    assert found(goals, "1,000,000 endpoints, load").met is False
 
 
 SIZE = {"endpoints": 100, "new_endpoint_s": 0.1, "flows": 61, "first_ms": 3.0, "cached_ms": 0.4}

@@ -141,13 +141,21 @@ class Oracle:
         if not governing:
             return False
         kinds = [self._kind_of(network, name) for name in governing[0].actions]
-        return all(kind == "accept" for kind in kinds)
+        return all(kind in ("accept", "mark", "rate", "log") for kind in kinds)
+
+    def may_answer(self, network: str, source: str, destination: str) -> bool:
+        """Whether a stateful policy lets packets of one domain pass as replies to another's."""
+        policies = self.every(Policy, network)
+        asked = [policy for policy in policies if (policy.source, policy.destination) == (destination, source)]
+        known = self.network(network)
+        stateful = known is not None and known.zone > 0 and any(policy.stateful for policy in asked)
+        return stateful and self.passes(network, destination, source)
 
     def _kind_of(self, network: str, action: str) -> str | None:
         for known in self.every(PolicyAction, network):
             if known.name == action:
                 return known.kind
-        return action if action in ("accept", "deny") else None
+        return action if action in ("accept", "deny", "log") else None
 
     # What becomes of a packet.
 
@@ -227,7 +235,8 @@ class Oracle:
         owner = self.owner_of_ip(question.network, question.target)
         if owner is None or not owner.macs or not self.attached(question.network, owner.name):
             return None
-        return owner.macs[0] if self.passes(question.network, sender.domain, owner.domain) else None
+        ends = question.network, sender.domain, owner.domain
+        return owner.macs[0] if self.passes(*ends) or self.may_answer(*ends) else None
 
     def _sent(self, what: Ping | Question) -> tuple[VirtualNetwork | None, Endpoint | None, Location | None]:
         """The network, sender and place of what an endpoint may send; None for what it may not."""

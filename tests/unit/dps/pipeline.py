@@ -45,6 +45,7 @@ from dove_ryu.openflow.flow import (
     SetField,
     Term,
     ToController,
+    Track,
 )
 from dove_ryu.openflow.oxm import Field
 from dove_ryu.openflow.symmetric import connection_hash
@@ -52,6 +53,11 @@ from dove_ryu.openflow.symmetric import connection_hash
 CARRIED = (oxm.METADATA, *oxm.REGISTERS)
 OF_THE_TUNNEL = (oxm.TUN_ID, oxm.TUN_DST, oxm.TUN_IPV6_DST)
 TAGGED = 0x8100
+ECHO_REQUESTS = (8, 128)
+NEW = 1
+Connection = tuple[int, tuple[int | None, int | None], tuple[int | None, int | None]]
+"""A zone, who began, and who was meant."""
+
 MOST_QUESTIONS = 5
 MOST_TUNNELS = 4
 """Through how many tunnels a packet may go: one, and one more for each tombstone that it meets."""
@@ -66,6 +72,7 @@ ARP: dict[Field, Span] = {
     oxm.ARP_TPA: (38, 42),
 }
 IPV4: dict[Field, Span] = {
+    oxm.IP_TOS: (15, 16),
     oxm.IP_TTL: (22, 23),
     oxm.IP_PROTO: (23, 24),
     oxm.IPV4_SRC: (26, 30),
@@ -138,7 +145,9 @@ class Packet:
         spans = self.spans().items()
         inside = {what: int.from_bytes(self.frame[low:high], "big") & what.full_mask for what, (low, high) in spans}
         tag = int.from_bytes(self.frame[14:16], "big") & 0xFFF | oxm.TAGGED if self.tagged else 0
-        return dict.fromkeys(CARRIED, 0) | self.known | inside | {oxm.VLAN_VID: tag}
+        if inside[oxm.ETH_TYPE] == oxm.IPV6:
+            inside[oxm.IP_TOS] = int.from_bytes(self.frame[14:16], "big") >> 4 & 0xFF
+        return dict.fromkeys((*CARRIED, oxm.CT_STATE), 0) | self.known | inside | {oxm.VLAN_VID: tag}
 
     def write(self, what: Field, value: int) -> None:
         """Give a field a value; KeyError where this frame has no such field."""
@@ -150,6 +159,9 @@ class Packet:
             assert self.tagged, "a VID is written where there is no tag"
             assert value & oxm.TAGGED, "a tag cannot be written away"
             self.frame[14:16] = (value & 0xFFF).to_bytes(2, "big")
+        elif what is oxm.IP_TOS and self.frame[12:14] == oxm.IPV6.to_bytes(2, "big"):  # it is half in either octet
+            first = int.from_bytes(self.frame[14:16], "big")
+            self.frame[14:16] = (first & ~0xFF0 | value << 4).to_bytes(2, "big")
         else:
             low, high = self.spans()[what]
             self.frame[low:high] = value.to_bytes(high - low, "big")
@@ -217,6 +229,7 @@ class Switch:
         self.ports = dict(ports)
         self.now = now
         self.ends: list[FlowEnd] = []
+        self._connections: set[Connection] = set()
         self._tables: dict[int, dict[FlowKey, Entry]] = {}
         self._by_priority: dict[int, list[Entry]] = {}
 
@@ -302,12 +315,29 @@ class Switch:
                     yield PacketIn(flow.cookie, flow.table, known, bytes(packet.frame))
                 elif isinstance(action, Resubmit):
                     yield from self.run(packet, action.table)
+                elif isinstance(action, Track):
+                    at = self._track(packet, action)
                 elif isinstance(action, Clone):
                     yield from self._copy(packet, action)
                 elif isinstance(action, Learn):
                     self.carry_out([learned(action, packet.values())])
                 elif not isinstance(action, Metered):  # no packet here is one too many
                     yield from act(packet, action)
+
+    def _track(self, packet: Packet, action: Track) -> int | None:
+        """Keep the connection that a ping begins, or tell whether it answers one."""
+        values = packet.values()
+        zone = values[action.zone] & (1 << action.width) - 1
+        kind = values.get(oxm.ICMP_TYPE, values.get(oxm.ICMPV6_TYPE))
+        source = (values.get(oxm.IPV4_SRC), values.get(oxm.IPV6_SRC))
+        target = (values.get(oxm.IPV4_DST), values.get(oxm.IPV6_DST))
+        assert zone, "a connection is of some network"
+        if action.table is None and kind in ECHO_REQUESTS:
+            self._connections.add((zone, source, target))
+        elif action.table is not None:
+            known = kind not in ECHO_REQUESTS and (zone, target, source) in self._connections
+            packet.known[oxm.CT_STATE] = oxm.TRACKED | (oxm.ESTABLISHED | oxm.REPLYING if known else NEW)
+        return action.table
 
     def _copy(self, packet: Packet, clone: Clone) -> Iterator[PacketIn | Copy]:
         copied = Packet(bytearray(packet.frame), dict(packet.known))
@@ -342,9 +372,10 @@ def act(packet: Packet, action: Action) -> Iterator[int]:
     match action:
         case SetField(what, value, mask):
             packet.write(what, values.get(what, 0) & ~mask | value)
-        case Move(source, target, width):
+        case Move(source, target, width, low, high):
             mask = (1 << width) - 1
-            packet.write(target, values.get(target, 0) & ~mask | values[source] & mask)
+            taken = (values[source] >> low & mask) << high
+            packet.write(target, values.get(target, 0) & ~(mask << high) | taken)
         case Multipath(target, width, links):
             mask = (1 << width) - 1
             packet.write(target, values.get(target, 0) & ~mask | connection(values) % links)

@@ -26,6 +26,7 @@ from dove_ryu.model.entities import (
     Service,
     VirtualNetwork,
 )
+from dove_ryu.model.qos import Config, Mark, Per, Rate
 
 from .oracle import Oracle, Ping, Question
 
@@ -70,6 +71,9 @@ CENTRAL = [
 ]
 """The slots that :data:`BATTERY` depends on."""
 
+RATES = (Rate(1000, 200), Rate(1000, 200, Per.ENDPOINT))
+TREATMENTS: tuple[tuple[str, Config], ...] = (("mark", Mark(46)), *(("rate", rate) for rate in RATES))
+
 seldom = st.sampled_from((False,) * 9 + (True,))
 actions = st.sampled_from(((), ("accept",), ("accept",), ("deny",), ("check",), ("accept", "check"), ("check", "deny")))
 
@@ -90,7 +94,8 @@ def near(place: int) -> st.SearchStrategy[int]:
 def _network(draw: st.DrawFn, slot: Slot, own: int) -> Content:
     vni = draw(st.sampled_from((5, 5, 5, 7) if slot[1] == "n1" else (6, 6, 6, 7)))
     gateways = draw(st.sampled_from(((GATEWAY,), (GATEWAY,), (GATEWAY, SECOND_GATEWAY), ())))
-    return VirtualNetwork(slot[1], own, vni, draw(st.sampled_from(Service)), gateways)
+    zone = draw(st.sampled_from((NETWORKS.index(slot[1]) + 1, 0)))
+    return VirtualNetwork(slot[1], own, vni, draw(st.sampled_from(Service)), gateways, zone)
 
 
 def _domain(draw: st.DrawFn, slot: Slot, own: int) -> Content:
@@ -98,13 +103,16 @@ def _domain(draw: st.DrawFn, slot: Slot, own: int) -> Content:
 
 
 def _action(draw: st.DrawFn, slot: Slot, own: int) -> Content:
-    return PolicyAction(slot[1], "check", own, draw(st.sampled_from(("accept", "deny", "firewall"))))
+    kind, config = draw(st.sampled_from((("accept", ""), ("deny", ""), ("firewall", ""), ("log", ""), *TREATMENTS)))
+    return PolicyAction(slot[1], "check", own, kind, None, config)
 
 
 def _policy(draw: st.DrawFn, slot: Slot, own: int) -> Content:
     source, destination = (slot[2], slot[3]) if slot[0] == "policy" else (None, None)
     ttl, tracking = draw(st.sampled_from((0, 300))), draw(st.integers(1, 3))
-    return Policy(slot[1], source, destination, own, draw(actions), ttl, tracking)
+    rate = draw(st.sampled_from((None, None, *RATES))) if source is not None else None
+    dscp, stateful = draw(st.sampled_from((None, 9))), source is not None and draw(st.booleans())
+    return Policy(slot[1], source, destination, own, draw(actions), ttl, tracking, dscp, rate, stateful)
 
 
 def _endpoint(draw: st.DrawFn, slot: Slot, own: int) -> Content:
@@ -168,7 +176,7 @@ def usual() -> State:
     state: State = dict.fromkeys(SLOTS)
     for vni, network, service in ((5, "n1", Service.L2), (6, "n2", Service.L3)):
         content: dict[Slot, Content] = {
-            ("network", network): VirtualNetwork(network, 0, vni, service, (GATEWAY,)),
+            ("network", network): VirtualNetwork(network, 0, vni, service, (GATEWAY,), vni),
             ("default", network): Policy(network, None, None, 0, ("deny",)),
             ("policy", network, "red", "blue"): Policy(network, "red", "blue", 0, ("accept",)),
             **{("domain", network, domain): PolicyDomain(network, domain, 0) for domain in DOMAINS},

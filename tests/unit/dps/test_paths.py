@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from random import Random
 
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 from dove_ryu.dps import Dps
 from dove_ryu.model.entities import Location
 from dove_ryu.model.world import Change
-from dove_ryu.openflow.flow import text
+from dove_ryu.openflow.flow import Flow, text
+from dove_ryu.openflow.pipeline import RATE
 
 from .oracle import Ping, Question
 from .pipeline import Fabric
@@ -28,6 +30,12 @@ def batches(changes: list[Change], random: Random) -> list[list[Change]]:
     told += random.sample(told, len(told) // 3)
     cuts = sorted(random.choices(range(len(told) + 1), k=random.randrange(5)))
     return [told[start:end] for start, end in pairwise((0, *cuts, len(told)))]
+
+
+def unnumbered(fabric: Fabric, dpid: int) -> set[Flow]:
+    """A dSwitch's standing flows without the numbers of meters, which depend on who asked for one first."""
+    flows = fabric.dps.standing_flows(dpid)
+    return {replace(flow, actions=()) if flow.table == RATE.number else flow for flow in flows}
 
 
 @patient
@@ -47,7 +55,7 @@ def test_changes_in_any_order_and_portions_come_to_the_same(
     does_as_fresh_ones_would(fabric, after, sent)
     direct = fabric_of(after)
     for dpid in DPIDS:
-        assert set(fabric.dps.standing_flows(dpid)) == set(direct.dps.standing_flows(dpid))
+        assert unnumbered(fabric, dpid) == unnumbered(direct, dpid)
 
 
 @patient

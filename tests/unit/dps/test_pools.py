@@ -412,7 +412,7 @@ def test_no_appliance_is_left_out_that_may_not_be_whoever_knows_of_what_has_happ
         holds_standing_flows(fabric)
         now = may_be_left_out(fabric)
         ever |= now
-        for port in range(40000, 40004):
+        for port in (40000, 40001):
             there, here = forth(fabric, port), back(fabric, port)
             assert not there.arrived or may_lack(story.chain, there, now)
             assert not here.arrived or may_lack(story.chain[::-1], here, now)
@@ -421,7 +421,7 @@ def test_no_appliance_is_left_out_that_may_not_be_whoever_knows_of_what_has_happ
         for dpid in DPIDS:
             past[dpid].append(fabric.dps.standing_flows(dpid))
             hold(fabric, dpid, random.choice(past[dpid]))
-        for port in range(40000, 40004):
+        for port in (40000, 40001):
             there = forth(fabric, port, random.choice((oxm.SYN, oxm.ACK)))
             assert not there.arrived or may_lack(story.chain, there, ever)
         for dpid in DPIDS:

@@ -112,7 +112,7 @@ def _named(line: str) -> str:
     line = re.sub(r"cookie=(0x[0-9a-f]+)(?:/(0x[0-9a-f]+))?", _cookie, line)
     if "table=" not in line and not line.startswith("delete"):
         line = line.replace(" ", " table=0, ", 1)
-    return re.sub(r"(table[=:]|resubmit\(,)(\d+)", lambda found: found[1] + TABLES[int(found[2])].name, line)
+    return re.sub(r"(table[=:]|resubmit\(,|ct\(table=)(\d+)", lambda found: found[1] + TABLES[int(found[2])].name, line)
 
 
 def _cookie(found: re.Match[str]) -> str:

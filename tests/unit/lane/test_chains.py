@@ -6,6 +6,7 @@ from dataclasses import replace
 from types import ModuleType
 
 from dove_ryu.model.entities import Appliance, Instance, Policy, PolicyAction, Segment
+from dove_ryu.model.qos import Rate
 from dove_ryu.openflow.pipeline import LOCATION, POLICY
 from tests.unit.dps.states import IPV4, MACS, Content, Slot, State, number, usual
 
@@ -41,3 +42,16 @@ def test_what_breaks_a_chain_is_heard_by_the_lane(form: ModuleType) -> None:
         office.put(slot, held)
         assert office.plain(1, asked[0]) != known, "the answer is another one"
         office.ask(1, asked)  # what the lane answers now, if it does, is the new one
+
+
+def test_the_lane_answers_for_marks_and_rates_and_leaves_what_is_logged(form: ModuleType) -> None:
+    """F31, X8: a logged pair is heard by the plain way each time that a dSwitch asks for it."""
+    office = Office(usual(), form)
+    governing = usual()[GOVERNING]
+    assert isinstance(governing, Policy)
+    treated = replace(governing, dscp=46, rate=Rate(1000, 200))
+    asked = [request(5, RED, frame(MACS[3], IPV4[3]), table=table.number) for table in (LOCATION, POLICY)]
+    for policy, known in ((treated, True), (replace(governing, actions=("log",)), False), (governing, True)):
+        office.put(GOVERNING, policy)
+        office.teach_all(1, asked)
+        assert office.ask(1, asked) == [known, known]

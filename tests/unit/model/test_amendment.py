@@ -11,6 +11,7 @@ from dove_ryu.model.amendment import (
     HIGHEST_NUMBER,
     LAST_LABEL,
     LAST_VLAN,
+    LAST_ZONE,
     Exhausted,
     Numbers,
     amend,
@@ -103,7 +104,14 @@ def test_a_tracking_number_rises_by_one_exactly_when_the_policy_changes(old, new
     def meaning(blueprint: Blueprint) -> dict[str, object]:
         actions = {plan.name: plan for plan in blueprint.actions}
         said = {
-            plan.name: (plan.ttl, [(name, actions.get(name)) for name in plan.actions]) for plan in blueprint.policies
+            plan.name: (
+                plan.ttl,
+                plan.dscp,
+                plan.rate,
+                plan.stateful,
+                [(name, actions.get(name)) for name in plan.actions],
+            )
+            for plan in blueprint.policies
         }
         return {**said, "default": (blueprint.verdict_ttl, blueprint.verdict)}
 
@@ -286,6 +294,22 @@ def test_labels_and_vlans_go_round_and_end() -> None:
     full = Numbers(vlan_taken=lambda appliance, vlan: True)
     with pytest.raises(Exhausted, match="all 4093 VLANs of appliance 'FW' are in use; add another appliance"):
         full.vlan(FW)
+
+
+def test_a_network_gets_a_zone_with_its_first_stateful_policy_and_keeps_it() -> None:
+    """X7: stable, and nobody else's."""
+    numbers = Numbers({"next_zone": LAST_ZONE}, zone_taken={1}.__contains__)
+    plain = Blueprint("n", domains=("a",), policies=(PolicyPlan("a", "a", ("accept",)),))
+    stateful = replace(plain, policies=(PolicyPlan("a", "a", ("accept",), stateful=True),))
+    zones = [
+        network.zone
+        for network in (built(*steps, numbers=numbers).network for steps in ((plain,), (stateful,), (stateful, plain)))
+        if network is not None
+    ]
+    assert zones == [0, LAST_ZONE, 2]
+    assert numbers.document()["next_zone"] == 3
+    with pytest.raises(Exhausted, match="all 65535 zones of connection tracking are in use"):
+        Numbers(zone_taken=lambda zone: True).zone()
 
 
 def test_labels_end(monkeypatch) -> None:

@@ -17,6 +17,7 @@ from dove_ryu.model.documents import (
     network_key,
     vlan_key,
     vni_key,
+    zone_key,
 )
 from dove_ryu.model.entities import (
     Appliance,
@@ -37,16 +38,20 @@ from dove_ryu.model.entities import (
     Service,
     VirtualNetwork,
 )
+from dove_ryu.model.qos import Mark, Per, Rate
 from dove_ryu.model.world import Change
 
 from .worlds import changes
 
 GATEWAY = Gateway("02:5e:00:00:00:01", ("10.0.0.1/24", "fd00::1/64"))
 EXAMPLES: dict[str, Entity] = {
-    "/dove/v1/networks/web": VirtualNetwork("web", 1, 5001, Service.L3, (GATEWAY,)),
+    "/dove/v1/networks/web": VirtualNetwork("web", 1, 5001, Service.L3, (GATEWAY,), 9),
     "/dove/v1/networks/web/domains/app": PolicyDomain("web", "app", 2),
     "/dove/v1/networks/web/actions/fw": PolicyAction("web", "fw", 3, "firewall", "FW-1", "strict"),
+    "/dove/v1/networks/web/actions/ef": PolicyAction("web", "ef", 7, "mark", None, Mark(46)),
+    "/dove/v1/networks/web/actions/slow": PolicyAction("web", "slow", 8, "rate", None, Rate(1000, 200, Per.ENDPOINT)),
     "/dove/v1/networks/web/policies/lb>app": Policy("web", "lb", "app", 4, ("fw", "accept"), 200, 137),
+    "/dove/v1/networks/web/policies/app>lb": Policy("web", "app", "lb", 9, ("accept",), 0, 1, 0, Rate(5, 6)),
     "/dove/v1/networks/web/policies/default": Policy("web", None, None, 5, ("deny",)),
     "/dove/v1/networks/web/endpoints/ws1": Endpoint("web", "ws1", 6, "app", ("02:00:00:00:00:01",), ("10.0.0.9",)),
     "/dove/v1/locations/web/ws1": Location("web", "ws1", 0xD0, "tap/0", 3, observed=True),
@@ -81,6 +86,7 @@ def test_any_change_comes_back_from_its_key_and_document(change: Change) -> None
     [
         ALLOCATION_KEY,
         vni_key(5001),
+        zone_key(9),
         label_key(0x800001),
         vlan_key("FW-1", 7),
         "/dove/v1/networks",
@@ -95,9 +101,17 @@ def test_other_keys_carry_no_entity(key: str) -> None:
     assert change_of(key, {"number": 1}) is None
 
 
+def test_a_policy_of_before_there_were_rates_has_none() -> None:
+    document = document_of(EXAMPLES["/dove/v1/networks/web/policies/lb>app"])
+    del document["dscp"], document["rate"]
+    key = "/dove/v1/networks/web/policies/lb>app"
+    assert change_of(key, document) == Change.put(EXAMPLES[key])
+
+
 def test_keys_that_carry_no_entity() -> None:
     assert (ALLOCATION_KEY, vni_key(5001)) == ("/dove/v1/allocation", "/dove/v1/vnis/5001")
     assert (label_key(0x800001), vlan_key("FW-1", 7)) == ("/dove/v1/labels/8388609", "/dove/v1/vlans/FW-1/7")
+    assert zone_key(9) == "/dove/v1/zones/9"
     assert network_key("web") == "/dove/v1/networks/web"
 
 

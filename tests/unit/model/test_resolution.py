@@ -68,7 +68,7 @@ def by_the_report(content, source: str, address: str):
     policy = (explicit + default + [None])[0]
     # "The path control information is determined according to the Action field and the Policy Action table"
     declared = {each.name: (each.kind, each) for each in content if isinstance(each, PolicyAction)}
-    known = {"accept": ("accept", None), "deny": ("deny", None)} | declared
+    known = {"accept": ("accept", None), "deny": ("deny", None), "log": ("log", None)} | declared
     steps = [known.get(name, ("deny", None)) for name in policy.actions] if policy else [("deny", None)]
     if "deny" in [kind for kind, _ in steps]:
         return Outcome.DENIED, endpoint, policy, location, ()
@@ -76,7 +76,7 @@ def by_the_report(content, source: str, address: str):
         return Outcome.DENIED, endpoint, policy, location, ()
     if location is None:
         return Outcome.UNLOCATED, endpoint, policy, None, ()
-    return Outcome.ALLOWED, endpoint, policy, location, tuple(action for kind, action in steps if kind != "accept")
+    return Outcome.ALLOWED, endpoint, policy, location, tuple(action for kind, action in steps if kind == "firewall")
 
 
 def backed(content, policy) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from hypothesis import strategies as st
 
@@ -32,6 +33,7 @@ from dove_ryu.model.entities import (
     Verdict,
     VirtualNetwork,
 )
+from dove_ryu.model.qos import Config, Mark, Per, Rate
 from dove_ryu.model.world import Change, NetworkTables, World
 
 NETWORKS = ("blue", "red")
@@ -73,21 +75,38 @@ ALL_PATHS = [
 ]
 
 
+rates = st.none() | st.builds(Rate, st.integers(1, 9), st.integers(1, 9), st.sampled_from(Per))
+
+ACTION_PLANS: tuple[tuple[str, str | None, Config], ...] = (
+    ("accept", None, ""),
+    ("deny", None, "x"),
+    ("firewall", "X", "a"),
+    ("firewall", "Y", "a"),
+    ("log", None, ""),
+    ("mark", None, Mark(0)),
+    ("mark", None, Mark(46)),
+    ("rate", None, Rate(1000, 200)),
+    ("rate", None, Rate(1000, 200, Per.ENDPOINT)),
+)
+
+
 def domains_of(network: str, name: str) -> st.SearchStrategy[Entity]:
     return st.just(PolicyDomain(network, name, number_of(network, "domain", name)))
 
 
 def actions_of(network: str, name: str) -> st.SearchStrategy[Entity]:
-    kinds = st.sampled_from(("firewall", "accept", "deny"))
-    appliance = st.none() | st.just("X")
-    return st.builds(PolicyAction, *map(st.just, (network, name, number_of(network, "action", name))), kinds, appliance)
+    known = (network, name, number_of(network, "action", name))
+    return st.sampled_from(ACTION_PLANS).map(lambda plan: PolicyAction(*known, *plan))
 
 
 def policies_of(network: str, source: str | None, destination: str | None) -> st.SearchStrategy[Entity]:
     known = (network, source, destination, number_of(network, "policy", f"{source}>{destination}"))
     names = st.sampled_from((*ACTIONS, "accept", "accept", "deny"))
     sequences = st.just(("accept",)) | st.lists(names, max_size=3).map(tuple)
-    return st.builds(Policy, *map(st.just, known), sequences, st.integers(0, 9), st.integers(1, 9))
+    dscps = st.none() | st.integers(0, 63)
+    return st.builds(
+        Policy, *map(st.just, known), sequences, st.integers(0, 9), st.integers(1, 9), dscps, rates, st.booleans()
+    )
 
 
 def segments_of(network: str, source: str, destination: str) -> st.SearchStrategy[Entity]:
@@ -215,16 +234,32 @@ def _dump_tables(tables: NetworkTables) -> list[str]:
     return lines
 
 
+def without_contradictions(plan: PolicyPlan, kinds: Mapping[str, str]) -> PolicyPlan:
+    """A policy without what contradicts the rest of it: it denies, or marks and limits once."""
+    said = [kinds[name] for name in plan.actions]
+    if "deny" in said:
+        left = tuple(name for name in plan.actions if kinds[name] in ("deny", "log"))
+        return replace(plan, actions=left, dscp=None, rate=None, stateful=False)
+    once = [
+        name
+        for place, name in enumerate(plan.actions)
+        if kinds[name] not in ("mark", "rate") or kinds[name] not in said[:place]
+    ]
+    dscp, rate = None if "mark" in said else plan.dscp, None if "rate" in said else plan.rate
+    return replace(plan, actions=tuple(once), dscp=dscp, rate=rate)
+
+
 @st.composite
 def blueprints(draw: st.DrawFn, network: str = "blue") -> Blueprint:
     """Any right blueprint."""
     service = draw(st.sampled_from(Service))
     domains = tuple(draw(st.permutations(DOMAINS)))[: draw(st.integers(1, 3))]
     names = tuple(draw(st.permutations(ACTIONS)))[: draw(st.integers(0, 4))]
-    plans = st.sampled_from((("accept", None, ""), ("deny", None, "x"), ("firewall", "X", "a"), ("firewall", "Y", "a")))
+    plans = st.sampled_from(ACTION_PLANS)
     actions = tuple(ActionPlan(name, *draw(plans)) for name in names)
     pairs = draw(st.lists(st.tuples(*[st.sampled_from(domains)] * 2), unique=True, max_size=4))
-    sequences = st.lists(st.sampled_from((*names, "accept", "deny")), min_size=1, max_size=3).map(tuple)
+    kinds = {"accept": "accept", "deny": "deny", "log": "log"} | {action.name: action.kind for action in actions}
+    sequences = st.lists(st.sampled_from((*names, *kinds)), min_size=1, max_size=3).map(tuple)
     ttls = st.sampled_from((0, 300, 65535))
     hosts = tuple(draw(st.permutations(ENDPOINTS)))[: draw(st.integers(0, 4))]
     return Blueprint(
@@ -236,7 +271,21 @@ def blueprints(draw: st.DrawFn, network: str = "blue") -> Blueprint:
         draw(gateways) if service is Service.L3 else (),
         domains,
         actions,
-        tuple(PolicyPlan(one, other, draw(sequences), draw(ttls)) for one, other in pairs),
+        tuple(
+            without_contradictions(
+                PolicyPlan(
+                    one,
+                    other,
+                    draw(sequences),
+                    draw(ttls),
+                    draw(st.none() | st.just(10)),
+                    draw(rates),
+                    draw(st.booleans()),
+                ),
+                kinds,
+            )
+            for one, other in pairs
+        ),
         tuple(
             EndpointPlan(name, draw(st.sampled_from(domains)), macs, ips, draw(st.booleans()))
             for name, (macs, ips) in zip(hosts, draw(shares(len(hosts))), strict=True)

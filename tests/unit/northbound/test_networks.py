@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from dove_ryu.model.documents import ALLOCATION_KEY, vni_key
+from dove_ryu.model.documents import ALLOCATION_KEY, vni_key, zone_key
 
 from .served import SHOP, Client, Service
 
@@ -127,6 +127,17 @@ def test_a_vni_belongs_to_one_network(shop: Client) -> None:
 def test_a_vni_that_the_world_has_not_seen_yet_is_taken_all_the_same(client: Client, service: Service) -> None:
     service.store.commit({vni_key(1): {"network": "elsewhere"}})
     assert client.put("/v1/networks/a", {})["vni"] == 2
+
+
+def test_a_network_claims_a_zone_with_its_first_stateful_policy(shop: Client, service: Service) -> None:
+    """X7: and gives it back when it goes."""
+    assert service.store.get(zone_key(1)) is None
+    shop.put("/v1/networks/shop/policies/lb%3Edb", {"actions": ["accept"], "stateful": True})
+    assert service.store.get(zone_key(1)) is not None
+    shop.put("/v1/networks/shop/policies/lb%3Edb", {"actions": ["accept"]})
+    assert service.store.get(zone_key(1)) is not None, "what was kept in it may still be there"
+    shop("DELETE", "/v1/networks/shop")
+    assert service.store.get(zone_key(1)) is None
 
 
 def test_a_network_is_edited_apart_from_what_is_in_it(shop: Client) -> None:

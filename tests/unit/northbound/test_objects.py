@@ -20,7 +20,17 @@ SHOP = "/v1/networks/shop"
         (
             "policies/db%3Eapp",
             {"actions": ["permit"], "ttl": 7},
-            {"name": "db>app", "from": "db", "to": "app", "actions": ["permit"], "ttl": 7, "tracking": 1},
+            {
+                "name": "db>app",
+                "from": "db",
+                "to": "app",
+                "actions": ["permit"],
+                "ttl": 7,
+                "dscp": None,
+                "rate": None,
+                "stateful": False,
+                "tracking": 1,
+            },
         ),
         (
             "endpoints/db2",

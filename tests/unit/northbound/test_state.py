@@ -60,7 +60,7 @@ def test_head_is_get_without_the_body(shop: Client) -> None:
 def test_metrics(shop: Client, service: Service) -> None:
     service.dps.requests[Outcome.ALLOWED] += 3
     service.dps.refused[Refused.NETWORK_RATE] += 5
-    service.dps.connect(3, {}, [], metered=False)
+    service.dps.connect(3, {}, [], most_meters=0)
     service.dps.observations[7] = Observation("live")
     shop.put("/v1/dswitches/8", {})
     instances = [{"name": name, "dswitch": "3", "ingress": name} for name in ("well", "ill")]

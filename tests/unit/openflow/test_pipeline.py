@@ -6,7 +6,7 @@ import warnings
 import pytest
 
 from dove_ryu.openflow import oxm, pipeline
-from dove_ryu.openflow.fields import BY_ADDRESS, OUTPUT_PORT, SOURCE_DOMAIN, VNI, Cookie, Kind
+from dove_ryu.openflow.fields import BY_ADDRESS, OUTPUT_PORT, SOURCE_DOMAIN, VNI, ZONE, Cookie, Kind
 from dove_ryu.openflow.flow import (
     IN_PORT,
     Action,
@@ -16,6 +16,7 @@ from dove_ryu.openflow.flow import (
     Output,
     OutputTo,
     Resubmit,
+    Track,
     copy,
     put,
     text,
@@ -32,6 +33,7 @@ from dove_ryu.openflow.pipeline import (
     NEIGHBOUR_REQUESTS,
     OUTPUT,
     POLICY,
+    REPLIES,
     ROUTER,
     SOURCE_GUARD,
     TABLES,
@@ -84,6 +86,8 @@ def test_a_match_that_is_not_declared_is_refused(table: Table) -> None:
         (GROUPCAST, Resubmit(0), "table GROUPCAST does not look into CLASSIFY"),
         (CHAIN, Clone((Output(1),)), "table CHAIN may not do output:1"),
         (POLICY, Metered(17), "table POLICY may not do meter:17"),
+        (REPLIES, Track(ZONE.field, 16), "table REPLIES may not do ct"),
+        (REPLIES, Track(ZONE.field, 16, LOCATION.number), "table REPLIES does not lead to LOCATION"),
     ],
 )
 def test_an_action_that_is_not_declared_is_refused(table: Table, action: Action, reason: str) -> None:
@@ -111,7 +115,7 @@ def test_every_table_says_what_becomes_of_a_miss() -> None:
     assert text(flows[:9]).splitlines() == [
         "cookie=0xd000000000000000, priority=0 actions=drop",
         "cookie=0xd000000001000000, table=1, priority=0 actions=drop",
-        "cookie=0xd000000002000000, table=2, priority=0 actions=resubmit(,21),controller(meter_id=2)",
+        "cookie=0xd000000002000000, table=2, priority=0 actions=resubmit(,23),controller(meter_id=2)",
         "cookie=0xd000000003000000, table=3, priority=0 actions=goto_table:5",
         "cookie=0xd000000004000000, table=4, priority=0 actions=drop",
         "cookie=0xd000000005000000, table=5, priority=0 actions=goto_table:6",
@@ -119,10 +123,8 @@ def test_every_table_says_what_becomes_of_a_miss() -> None:
         "cookie=0xd000000007000000, table=7, priority=0 actions=goto_table:10",
         "cookie=0xd000000008000000, table=8, priority=0 actions=drop",
     ]
-    assert text(flows[-4:]).splitlines() == [
-        "cookie=0xd000000014000000, table=20, priority=0 actions=controller(meter_id=1)",
-        "cookie=0xd000000015000000, table=21, priority=0 actions=drop",
-        "cookie=0xd000000016000000, table=22, priority=0 actions=drop",
+    assert text(flows[22:24]).splitlines() == [
+        "cookie=0xd000000016000000, table=22, priority=0 actions=controller(meter_id=1)",
         "cookie=0xd000000017000000, table=23, priority=0 actions=drop",
     ]
 

@@ -45,6 +45,7 @@ from dove_ryu.openflow.flow import (
     SetField,
     Term,
     ToController,
+    Track,
     match,
     put,
 )
@@ -61,6 +62,7 @@ NAMES = {register: register.name for register in oxm.REGISTERS} | {
     oxm.TUN_IPV6_SRC: "tun_ipv6_src",
     oxm.TUN_IPV6_DST: "tun_ipv6_dst",
     oxm.METADATA: "metadata",
+    oxm.CT_STATE: "ct_state",
     oxm.IN_PORT: "in_port",
     oxm.IN_PORT_NXM: "in_port_nxm",
     oxm.VLAN_VID: "vlan_vid",
@@ -86,6 +88,7 @@ NAMES = {register: register.name for register in oxm.REGISTERS} | {
     oxm.ND_TARGET: "ipv6_nd_target",
     oxm.ND_SLL: "ipv6_nd_sll",
     oxm.ND_TLL: "ipv6_nd_tll",
+    oxm.IP_TOS: "nw_tos",
 }
 """What the framework calls each field.  It does not know those of :data:`oxm.ND_EXTENSIONS`, and shows their bytes."""
 
@@ -137,8 +140,10 @@ def action_of(action: Action) -> tuple[object, ...]:
         case SetField(field, value, mask):
             low = (mask & -mask).bit_length() - 1
             return "load", name_of(field), low << 6 | mask.bit_count() - 1, value >> low
-        case Move(source, target, width):
-            return "move", name_of(source), name_of(target), width, 0, 0
+        case Move(source, target, width, source_low, target_low):
+            return "move", name_of(source), name_of(target), width, source_low, target_low
+        case Track(field, width, table):
+            return "ct", int(table is None), name_of(field), width - 1, 0xFF if table is None else table
         case Output(port):
             return "output", port, 0
         case OutputTo(field):
@@ -194,6 +199,8 @@ def heard(action: Any) -> tuple[object, ...]:
             return ("decrement",)
         case parser.NXActionResubmitTable(in_port=port, table_id=table):
             return "resubmit", port, table
+        case parser.NXActionCT(flags=flags, zone_src=source, zone_ofs_nbits=span, recirc_table=table, actions=[]):
+            return "ct", flags, source, span, table
         case parser.NXActionMultipath(fields=fields, basis=basis, algorithm=how, max_link=last, arg=argument):
             return "multipath", fields, basis, how, last, argument, action.ofs_nbits, action.dst
         case parser.NXActionFinTimeout(fin_idle_timeout=idle, fin_hard_timeout=hard):
@@ -342,7 +349,7 @@ def test_any_packet_in_is_read_as_the_frameworks_parser_reads_it(
 
 
 def test_fields_that_the_pipeline_does_not_know_are_passed_over() -> None:
-    fields = {"udp_dst": 80, "metadata": (5, 0xFF), "reg1": 7, "ct_state": 1}
+    fields = {"udp_dst": 80, "metadata": (5, 0xFF), "reg1": 7, "ct_mark": 1}
     assert codec.read_packet_in(packet_in(fields, b"")).fields == {oxm.REGISTERS[1]: 7}
 
 
@@ -535,7 +542,7 @@ def test_the_end_of_a_flow_is_read_as_the_frameworks_parser_reads_it(why: int, e
     for flow in (each for each in rich() if each.notify):
         message = flow_removed(flow, why, 17)
         ours, theirs = codec.read_flow_end(message), parsed(message)
-        assert ours == FlowEnd(replace(flow, actions=()), end, 17)
+        assert ours == FlowEnd(replace(flow, actions=()), end, 17, 5, 2.000000003)
         assert (theirs.cookie, theirs.table_id, theirs.priority) == (flow.cookie, flow.table, flow.priority)
         assert (theirs.reason, theirs.packet_count) == (why, 17)
         assert (theirs.idle_timeout, theirs.hard_timeout) == (flow.idle_timeout, flow.hard_timeout)

@@ -1,0 +1,213 @@
+# What lane_memory.py has for the uncompiled lane, in the terms of the machine: numbers in messages, and tables of
+# records in memory.  All of it is inline, so the compiled lane needs no module of this name.
+
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_Resize
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.exc cimport PyErr_SetFromErrno
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy, memset
+from libc.errno cimport EAGAIN, EINTR, errno
+from posix.stdlib cimport posix_memalign
+
+cdef extern from *:
+    """
+    #define lane_prefetch(address) __builtin_prefetch(address)
+    """
+    void lane_prefetch(const void *address) noexcept nogil
+
+cdef extern from "<sys/socket.h>" nogil:
+    enum: MSG_DONTWAIT
+    enum: MSG_NOSIGNAL
+    ssize_t recv(int descriptor, void *buffer, size_t size, int flags)
+    ssize_t send(int descriptor, const void *data, size_t size, int flags)
+
+ctypedef unsigned long long Word
+ctypedef unsigned char *Octets
+ctypedef Word *Record
+
+cdef struct Slots:
+    Word *block  # eight words for each slot: used, key, record; one slot is one line of the processor's cache
+    Word mask  # one less than how many slots there are
+    Word taken  # that are not empty, those of removed records included
+
+ctypedef Slots *Table
+
+# ---- numbers in messages -------------------------------------------------------------------------
+
+
+cdef inline Octets octets(bytearray buffer) noexcept:
+    return <Octets>PyByteArray_AS_STRING(buffer)
+
+
+cdef inline Octets fixed(bytes data) noexcept:
+    return <Octets>PyBytes_AS_STRING(data)
+
+
+cdef inline unsigned int u8(Octets data, int at) noexcept:
+    return data[at]
+
+
+cdef inline unsigned int u16(Octets data, int at) noexcept:
+    return <unsigned int>data[at] << 8 | data[at + 1]
+
+
+cdef inline unsigned int u32(Octets data, int at) noexcept:
+    return <unsigned int>data[at] << 24 | <unsigned int>data[at + 1] << 16 | <unsigned int>data[at + 2] << 8 | data[at + 3]
+
+
+cdef inline Word u48(Octets data, int at) noexcept:
+    return <Word>u16(data, at) << 32 | u32(data, at + 2)
+
+
+cdef inline Word u64(Octets data, int at) noexcept:
+    return <Word>u32(data, at) << 32 | u32(data, at + 4)
+
+
+cdef inline void put16(Octets target, int at, unsigned int value) noexcept:
+    target[at] = <unsigned char>(value >> 8)
+    target[at + 1] = <unsigned char>value
+
+
+cdef inline void put24(Octets target, int at, unsigned int value) noexcept:
+    target[at] = <unsigned char>(value >> 16)
+    put16(target, at + 1, value)
+
+
+cdef inline void put32(Octets target, int at, unsigned int value) noexcept:
+    put16(target, at, value >> 16)
+    put16(target, at + 2, value)
+
+
+cdef inline void put64(Octets target, int at, Word value) noexcept:
+    put32(target, at, <unsigned int>(value >> 32))
+    put32(target, at + 4, <unsigned int>value)
+
+
+cdef inline void copy(Octets target, int to, Octets data, int at, int size) noexcept:
+    memcpy(target + to, data + at, size)
+
+
+cdef inline bytes cut(Octets data, int at, int size):
+    return PyBytes_FromStringAndSize(<char *>data + at, size)
+
+
+cdef inline int widen(bytearray buffer, Py_ssize_t size) except -1:
+    # No object is made: a collection of garbage in the middle of a read could let a table be rebuilt.
+    return PyByteArray_Resize(buffer, size)
+
+
+# ---- sockets -------------------------------------------------------------------------------------
+# Neither waits, and neither lets go of Python's lock: who does has to queue for it again.
+
+
+cdef inline int receive(int descriptor, bytearray buffer, int at) except -2:
+    cdef ssize_t received = recv(descriptor, PyByteArray_AS_STRING(buffer) + at, len(buffer) - at, MSG_DONTWAIT)
+    if received >= 0:
+        return <int>received
+    if errno == EAGAIN or errno == EINTR:
+        return -1
+    PyErr_SetFromErrno(OSError)
+    return -2
+
+
+cdef inline int transmit(int descriptor, bytearray buffer, int size) except -2:
+    cdef ssize_t sent = send(descriptor, PyByteArray_AS_STRING(buffer), size, MSG_DONTWAIT | MSG_NOSIGNAL)
+    if sent >= 0:
+        return <int>sent
+    if errno == EAGAIN or errno == EINTR:
+        return 0
+    PyErr_SetFromErrno(OSError)
+    return -2
+
+
+# ---- tables --------------------------------------------------------------------------------------
+
+
+cdef inline int allot(Table table, Word slots) except -1:
+    cdef void *block = NULL
+    if posix_memalign(&block, 64, slots * 64):
+        raise MemoryError
+    memset(block, 0, slots * 64)
+    table.block, table.mask, table.taken = <Word *>block, slots - 1, 0
+    return 0
+
+
+cdef inline Table new_table() except NULL:
+    cdef Table table = <Table>calloc(1, sizeof(Slots))
+    if table == NULL:
+        raise MemoryError
+    allot(table, 8)
+    return table
+
+
+cdef inline void free_table(Table table) noexcept:
+    if table != NULL:
+        free(table.block)
+        free(table)
+
+
+cdef inline Word approach(Table table, Word high, Word low) noexcept:
+    # Odd numbers without a pattern in their bits scatter the keys.
+    cdef Word spot = (low ^ (high * <Word>0x9E3779B97F4A7C15)) * <Word>0xD6E8FEB86659FD93
+    spot ^= spot >> 32
+    lane_prefetch(table.block + (spot & table.mask) * 8)
+    return spot
+
+
+cdef inline Word *slot_of(Table table, Word spot, Word high, Word low) noexcept:
+    # The slot of a key, or the empty one where it would be.  (A removed record's key stays in its slot.)
+    cdef Word *slot = table.block + (spot & table.mask) * 8
+    while slot[0] != 0 and (slot[2] != low or slot[1] != high):
+        spot += 1
+        slot = table.block + (spot & table.mask) * 8
+    return slot
+
+
+cdef inline Record find(Table table, Word spot, Word high, Word low) noexcept:
+    cdef Word *slot = slot_of(table, spot, high, low)
+    return slot + 3 if slot[0] == 1 else NULL
+
+
+cdef inline int rebuild(Table table) except -1:
+    # Make room, and leave what was removed behind.
+    cdef Word *old = table.block
+    cdef Word *slot
+    cdef Word count = table.mask + 1, live = 0, each
+    for each in range(count):
+        live += old[each * 8] == 1
+    allot(table, count * 2 if 2 * live >= count else count)
+    for each in range(count):
+        slot = old + each * 8
+        if slot[0] == 1:
+            memcpy(slot_of(table, approach(table, slot[1], slot[2]), slot[1], slot[2]), slot, 64)
+            table.taken += 1
+    free(old)
+    return 0
+
+
+cdef inline int put_record(Table table, Word high, Word low, tuple record) except -1:
+    cdef Word first, second, third, fourth, fifth
+    cdef Word *slot
+    first, second, third, fourth, fifth = record
+    if 4 * (table.taken + 1) > 3 * table.mask:
+        rebuild(table)
+    slot = slot_of(table, approach(table, high, low), high, low)
+    table.taken += slot[0] == 0
+    slot[1], slot[2] = high, low
+    slot[3], slot[4], slot[5], slot[6], slot[7] = first, second, third, fourth, fifth
+    slot[0] = 1
+    return 0
+
+
+cdef inline int remove_record(Table table, Word high, Word low) except -1:
+    cdef Word *slot = slot_of(table, approach(table, high, low), high, low)
+    if slot[0] == 1:
+        slot[0] = 2
+    return 0
+
+
+cdef inline int clear_table(Table table) except -1:
+    cdef Word *old = table.block
+    allot(table, 8)
+    free(old)
+    return 0

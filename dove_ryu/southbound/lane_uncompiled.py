@@ -1,0 +1,158 @@
+"""The fast lane as it runs where nobody could compile it: it repeats what it has written before.
+
+The one source, :mod:`dove_ryu.southbound.lane`, runs uncompiled as well, at some fifteen microseconds a request, most of
+them calls.  Its answers are made of few different pieces, however.  All requests of an endpoint come with the same
+match, so all its packet-outs begin alike; a rule's policy flow is always the same; and a location flow has a part that
+is the destination's and a part that is the way's.  So here the one source answers whatever is asked for the first time,
+and its answer is cut into these pieces, which are kept where they belong: with the sender's match, and beside the
+records of rule, place and way, with which they go.  An answer of known pieces is put together
+without looking at what they say.
+
+    what the one source wrote = | location flow          | policy flow | packet-out                    |
+    the pieces of it          = | place | rule | place | way | place | rule | length | sender | frame  |
+
+Nothing is decided here: a request of which any piece is unknown, or that looks odd, is the one source's.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import Any
+
+from dove_ryu.southbound import lane
+from dove_ryu.southbound.lane import COMPILED, TO_PORT, Archive, Index, Sheet, Template
+from dove_ryu.southbound.lane_memory import Record, Table
+
+__all__ = ["COMPILED", "Archive", "Desk", "Index", "Sheet", "Template"]
+
+_number = int.from_bytes
+_HEAD = Struct("!HH22xH").unpack_from  # version and type, length; the length of the match
+_BEYOND = bytes(28)  # zeros behind a read, so that a head is never cut short
+_PACKET_IN, _PACKET_OUT = 0x040A, 0x040D
+_ECHO_REQUEST = 2
+_TABLE = 15  # where a packet-in begins to be the same for all packets of an endpoint
+_IPV4, _IPV6 = b"\x08\x00", b"\x86\xdd"
+_LOCAL = TO_PORT << 64
+_MOST_SENDERS = 4096
+_BEGINNINGS = [bytes((_PACKET_OUT >> 8, _PACKET_OUT & 0xFF, size >> 8, size & 0xFF)) for size in range(2048)]
+"""How a packet-out of so many bytes begins."""
+
+Sender = tuple[int, int, bool, int, bytes]
+"""What a match says: VNI, source domain (shifted as a rule's key has it), whether to look the destination up by its IP
+address; how long its packet-outs are without their frames, and how they begin, after their length."""
+
+
+class Desk(lane.Desk):
+    """A desk that knows what it has written by heart."""
+
+    def __init__(self, archive: Archive, dpid: int, tables: tuple[int, int], resubmission: bytes) -> None:
+        super().__init__(archive, dpid, tables, resubmission)
+        self._senders: dict[bytes, Sender] = {}
+
+    def take(self, buffer: bytearray, filled: int, others: list[bytes]) -> int:
+        """Answer the requests among the first *filled* bytes of *buffer*, and cut out all other messages.
+
+        See :meth:`dove_ryu.southbound.lane.Desk.take`.
+        """
+        if filled > len(buffer):
+            raise ValueError(f"{filled} bytes in a buffer of {len(buffer)}")
+        data, at, pieces = bytes(buffer[: max(0, filled)]) + _BEYOND, 0, list[bytes]()
+        senders, repeat = self._senders, self._repeat
+        while filled - at >= 8:
+            kind, length, matched = _HEAD(data, at)
+            end = at + length
+            if length < 8:
+                self.used = 0
+                raise ValueError(f"it says it is {length} bytes long, the header alone has 8")
+            if end > filled:
+                break
+            frame = at + 26 + (matched + 7 & ~7)
+            sender = senders.get(data[at + _TABLE : frame])
+            if sender is None or kind != _PACKET_IN or not repeat(sender, data, frame, end, pieces):
+                self._learn(data[at:end], pieces, others)
+            at = end
+        self.answers[:] = b"".join(pieces)
+        self.used = len(self.answers)
+        return at
+
+    def _repeat(self, sender: Sender, data: bytes, frame: int, end: int, pieces: list[bytes]) -> bool:
+        """Put an answer together, if all its pieces are known."""
+        vni, source, by_address, resumed, opening = sender
+        sheet, size = self.archive.sheets.get(vni), end - frame
+        if sheet is None or size < 14:
+            return False
+        if not by_address:
+            place = sheet.by_mac.table.made.get(_number(data[frame : frame + 6]))
+        elif size >= 34 and data[frame + 12 : frame + 14] == _IPV4:
+            place = sheet.by_ipv4.table.made.get(_number(data[frame + 30 : frame + 34]))
+        elif size >= 54 and data[frame + 12 : frame + 14] == _IPV6:
+            place = sheet.by_ipv6.table.made.get(_number(data[frame + 38 : frame + 54]))
+        else:
+            return False
+        if place is None:
+            return False
+        domain, dpid, near, family, first, second, last = place
+        rule = sheet.rules.table.made.get(source | domain)
+        way = self.ways.table.made.get(near if dpid == self._here else dpid)
+        if rule is None or way is None or way[0] != family:
+            return False
+        timeout, policy, allows = rule
+        size += resumed
+        if size >= len(_BEGINNINGS):
+            return False
+        pieces += (first, timeout, second, way[1], last, policy, _BEGINNINGS[size], opening, data[frame:end])
+        if allows:
+            self.allowed += 1
+        else:
+            self.denied += 1
+        return True
+
+    def _learn(self, message: bytes, pieces: list[bytes], others: list[bytes]) -> None:
+        """Let the one source deal with a message, and keep the pieces of what it writes."""
+        left = len(others)
+        super().take(bytearray(message), len(message), others)
+        if len(others) > left:
+            return
+        answer = bytes(self.answers[: self.used])
+        pieces.append(answer)
+        if message[1] != _ECHO_REQUEST:
+            self._keep(message, answer)
+
+    def _keep(self, message: bytes, answer: bytes) -> None:
+        """Cut an answer into its pieces."""
+        asked: lane.Request = self.archive._requests[0]
+        location = int.from_bytes(answer[2:4])
+        packet = location + int.from_bytes(answer[location + 2 : location + 4])
+        template: Template = self.archive.templates[asked.way[0] >> asked.kind & 0xFFFFF]
+        port, end = template.port, max(template.port + 4, template.tunnel + template.tunnel_size)
+        family = asked.way[0]
+        numbers = asked.place[0] >> 32, asked.place[3], _LOCAL | asked.place[4], family
+        place = *map(_once, numbers), answer[:28], answer[30:port], answer[end:location]
+        rule = _once(answer[28:30]), answer[location:packet], asked.rule[3]
+        _put_by(asked.places, asked.place_spot, asked.place, place)
+        _put_by(asked.rules, asked.rule_spot, asked.rule, rule)
+        _put_by(self.ways.table, asked.way_spot, asked.way, _once((family, answer[port:end])))
+        if len(self._senders) >= _MOST_SENDERS:
+            self._senders.clear()
+        self._senders[message[_TABLE : asked.frame]] = (
+            asked.vni,
+            asked.source << 64,
+            asked.by_address,
+            asked.resumed,
+            answer[packet + 4 : packet + asked.resumed],
+        )
+
+
+def _put_by(table: Table, spot: int, record: Record, made: Any) -> None:
+    """Keep what was made of a record as long as the table has it, which another thread may be changing."""
+    table.made[spot] = made
+    if table.records.get(spot) is not record:
+        table.made.pop(spot, None)
+
+
+def _once(piece: Any) -> Any:
+    """A number or a piece that many answers have is one object: likely to be near the processor."""
+    return _SHARED.setdefault(piece, piece)
+
+
+_SHARED: dict[Any, Any] = {}
