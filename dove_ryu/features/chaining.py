@@ -68,14 +68,12 @@ class Chaining(Feature):
     """Flows of CHAIN, CHAIN_HOP, CHAIN_RETURN and NEXT_HOP, and what leads to and from them."""
 
     def dswitch_flows(self, world: World, dpid: int) -> Iterable[Flow]:
-        """Appliances' ports lead to CHAIN_RETURN, a tap's to nowhere; POLICY lets pass what has been there."""
+        """Appliances' ports lead to CHAIN_RETURN, which knows of nothing that a tap gives; POLICY passes what was there."""
         base = Cookie(Kind.BASE)
         yield POLICY.flow(ABOVE_POLICIES, {CHAINED: 1}, [goto(OUTPUT)], base)
         for name in sorted(world.appliances):
-            appliance = world.appliances[name]
-            for port in _egresses(world, dpid, appliance):
-                then = [] if appliance.tap else [goto(CHAIN_RETURN)]
-                yield CLASSIFY.flow(ABOVE_ENDPOINTS, {oxm.IN_PORT: port}, then, base)
+            for port in _egresses(world, dpid, world.appliances[name]):
+                yield CLASSIFY.flow(ABOVE_ENDPOINTS, {oxm.IN_PORT: port}, [goto(CHAIN_RETURN)], base)
 
     def chain_flows(self, world: World, dpid: int, tables: NetworkTables) -> Iterable[Flow]:
         """The segments of a network's chains, at every dSwitch that hosts it or one of their appliances."""

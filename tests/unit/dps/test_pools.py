@@ -35,7 +35,7 @@ from dove_ryu.model.entities import (
 from dove_ryu.model.world import Change
 from dove_ryu.openflow import oxm
 from dove_ryu.openflow.flow import Flow, FlowDelete
-from dove_ryu.openflow.pipeline import CHAIN, CONNECTIONS, POOL
+from dove_ryu.openflow.pipeline import CHAIN, CONNECTIONS, POOL, TAKEOVER
 from tests.pipeline.frames import tcp_segment
 
 from .pipeline import Fabric
@@ -287,6 +287,13 @@ def test_drain_breaks_no_connection_and_begins_none(places: tuple[int, ...], end
     )
     for port, boxes in new.items():
         assert forth(fabric, port, six=six) == Journey(boxes, [], ["b"]), "they stay when it is taken out"
+
+
+def test_what_is_handed_back_at_home_takes_no_tunnel() -> None:
+    fabric = chained(pool("fw", 3, 3, 3, drained="two"))
+    back_home = [flow for flow in fabric.switches[3].flows if flow.table == TAKEOVER.number and flow.priority]
+    assert back_home
+    assert not any("output" in str(flow) for flow in back_home)
 
 
 def test_a_connection_may_begin_at_b() -> None:
