@@ -156,9 +156,7 @@ class Consequences:
                 return hosts
             self.tombstones.setdefault(before.dpid, []).extend(tombstones)
             if tables.network is not None and tables.network.zone:
-                return (
-                    hosts  # what may be a reply only ends where the endpoint was, and nobody would hear that it moved
-                )
+                return hosts  # what may be a reply only ends where it was, and nobody would hear that it moved
         return {before.dpid, after.dpid}
 
     def _outdated(self, tables: NetworkTables, fact: Fact) -> Iterator[FlowDelete]:

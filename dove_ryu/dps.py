@@ -144,22 +144,40 @@ class Dps:
         self.flow_log.connect(dpid, self._tables_of, held)
         return self._standing.begin(dpid, held, self._current(dpid, held))
 
+    def confirm(self, dpid: int) -> Effects:
+        """A connected dSwitch holds what it should: it may be sent copies for endpoints that are on their way there."""
+        work = self._consequences(self._copied_to(dpid))
+        self.world.live.add(dpid)
+        return work.effects()
+
     def disconnect(self, dpid: int) -> None:
         """A dSwitch's connection is gone; it goes on by itself, and where its endpoints are stays known."""
         self._standing.end(dpid)
+        self.world.live.discard(dpid)
         self.world.ports.pop(dpid, None)
 
     def lose(self, dpid: int) -> Effects:
         """A dSwitch is gone."""
+        work = self._consequences(self._copied_to(dpid))
         self.disconnect(dpid)
-        return self.doubt(dpid)
+        return self._doubt(work, dpid)
 
     def doubt(self, dpid: int) -> Effects:
         """Nobody knows whether a dSwitch still tells others of endpoints that have left it: these now forget."""
-        work = self._consequences()
+        return self._doubt(self._consequences(), dpid)
+
+    def _doubt(self, work: Consequences, dpid: int) -> Effects:
         self._forget_departed(work, dpid)
         self._tombstones.pop(dpid, None)
         return work.effects()
+
+    def _copied_to(self, dpid: int) -> Parts:
+        """The endpoints on their way to a dSwitch, where they are now."""
+        parts: Parts = {}
+        for place in self.world.located(dpid):
+            if place.migrating_to is not None and place.migrating_to.dpid == dpid:
+                parts.setdefault(place.dpid, {}).setdefault(place.network, set()).add(place.endpoint)
+        return parts
 
     def relied_on(self, dpid: int) -> bool:
         """Whether a dSwitch has to tell others of endpoints that have left it."""

@@ -300,6 +300,7 @@ class Switchboard:
         if link.hear_barrier(xid):
             link.open(self.lanes.open(link.dpid))
             self.observe(link.dpid, openflow=link.session.state.value)
+            self.carry_out(self._dps.confirm(link.dpid))
             LOG.info("dSwitch %s is live", dpid_text(link.dpid))
             self.vigil.watch(link)  # it may hold tombstones from before
             self.prober.follow()

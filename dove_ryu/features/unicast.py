@@ -189,8 +189,11 @@ def way(world: World, dpid: int, location: Location) -> list[Action] | None:
 
 
 def _copies(world: World, dpid: int, here: Hosted) -> list[Action]:
-    """What sends a copy to where the endpoint is going (X5)."""
+    """What sends a copy to where the endpoint is going (X5).
+
+    Who is not live may hold a tombstone of the endpoint's, which would send each copy back here, to be copied again.
+    """
     target = here.location.migrating_to
-    if target is None or here.arriving:
+    if target is None or here.arriving or target.dpid not in world.live:
         return []
     return onward(world, dpid, target.dpid) or []

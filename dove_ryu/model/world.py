@@ -266,6 +266,7 @@ class World:
     """Every network's tables, the dSwitches, what the provider has, and what is observed of them.
 
     :ivar ports: numbers of the ports of each connected dSwitch, by name.
+    :ivar live: the connected dSwitches that have confirmed to hold what they should.
     :ivar unmetered: the connected dSwitches that can have no meters.
     :ivar rate_meters: which of its meters for policies' rates is whose, of each connected dSwitch.
     """
@@ -276,6 +277,7 @@ class World:
         self.provider = Provider()
         self.ports: dict[int, dict[str, int]] = {}
         self._by_vni: dict[int, Claims] = {}
+        self.live: set[int] = set()
         self.unmetered: set[int] = set()
         self.rate_meters: dict[int, MeterNumbers] = {}
         self._chained: set[str] = set()

@@ -431,6 +431,7 @@ class Fabric:
         switch.ports = dict(ports)
         switch.ends.clear()
         self.carry_out({dpid: self.dps.connect(dpid, ports, switch.flows)})
+        self.carry_out(self.dps.confirm(dpid))
 
     def lose(self, dpid: int) -> None:
         """A dSwitch's connection ends; it goes on with the flows that it has."""

@@ -258,6 +258,20 @@ def test_an_aborted_migration_leaves_everything_as_it_was(fabric: Fabric) -> Non
     assert (reached(fabric), tombstones(fabric, 3)) == ([2], 0)
 
 
+def test_who_cannot_be_told_to_take_copies_gets_none_until_it_is_back(fabric: Fabric) -> None:
+    """X5: it holds a tombstone, which would send each copy back to where it came from, to be copied again."""
+    assert reached(fabric) == [2]
+    moves(fabric, B, 3)
+    fabric.lose(2)
+    fabric.apply([Change.put(replace(B_AT_2, dpid=3, tracking=2, migrating_to=Place(2, "p1")))])
+    assert reached(fabric) == [3]
+    fabric.connect(2, PORTS)
+    assert sorted(reached(fabric)) == [2, 3]
+    fabric.lose(2)
+    assert reached(fabric) == [3], "what is on its way there may be anywhere by now"
+    holds_standing_flows(fabric)
+
+
 def test_a_neighbours_packets_reach_both_places_too(fabric: Fabric) -> None:
     moves(fabric, B, 1, "p2")
     fabric.apply([Change.put(Location("n", "b", 1, "p2", 2, migrating_to=Place(3, "p1")))])
