@@ -82,8 +82,8 @@ def _network(text: object) -> netaddr.IPNetwork:
 
 
 def is_mac(address: str) -> bool:
-    """Whether a canonical address is a MAC address."""
-    return len(address) == 17 and address.count(":") == 5
+    """Whether a canonical address is a MAC address: six groups of two digits, which no IPv6 address is."""
+    return len(address) == 17 and address[2::3] == ":::::"
 
 
 def is_ipv6(address: str) -> bool:

@@ -14,6 +14,7 @@ from dove_ryu.model.addresses import (
     canonical_mac,
     canonical_prefix,
     is_ipv6,
+    is_mac,
     link_local,
     packed,
 )
@@ -96,3 +97,10 @@ def test_what_is_read_is_canonical_or_refused(text: str) -> None:
 def test_a_link_local_address_is_what_others_make_of_it(number: int) -> None:
     mac = netaddr.EUI(number, dialect=netaddr.mac_unix_expanded)
     assert link_local(str(mac)) == str(mac.ipv6_link_local())
+
+
+@pytest.mark.parametrize("address", ["2001:db8::1:22:33", "::100:1000:1000:0", "10.0.0.1", "fe80::1", "::"])
+def test_no_ip_address_is_taken_for_a_mac_address(address: str) -> None:
+    """Some of IPv6 have as many characters and colons as one."""
+    assert not is_mac(address)
+    assert is_mac("02:00:00:00:0f:01")
