@@ -21,8 +21,8 @@ from dove_ryu.openflow.oxm import Field
 from dove_ryu.southbound import codec
 from dove_ryu.southbound.lane import Template
 
-MOST_FOR_POLICIES = 4096
-"""Templates of policy flows that are kept; when there are more, most are of policies that nobody has any more."""
+MOST_FOR_POLICIES = 1 << 16
+"""Templates of policy flows that are kept, some thirty megabytes; of more, most are of what nobody has any more."""
 
 _SAMPLES = ("a1:b2:c3:d4:e5:f6", "203.0.113.213", "2001:db8:6172:8394:a5b6:c7d8:e9fa:bcd")
 """One address of each kind, by which it is found where a flow has it."""

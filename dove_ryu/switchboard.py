@@ -345,7 +345,9 @@ class Switchboard:
             self._fill()
 
     def _fill(self) -> None:
-        if self.lanes.fill() and self.later is not None and not self._filling:
+        if self._filling:  # it goes on in pauses: a request that waits need not wait for a slice as well
+            return
+        if self.lanes.fill() and self.later is not None:
             self._filling = True
             self.later(BREATH, self._fill_on)
 
