@@ -254,7 +254,7 @@ class Limited:
         if change.kind is PolicyAction:
             concerned = [policy for policy in tables.policies.values() if change.name in policy.actions]
         elif change.kind is PolicyDomain:
-            concerned = [policy for policy in tables.policies.values() if policy.destination == change.name]
+            concerned = [each for each in tables.policies.values() if change.name in (each.source, each.destination)]
         senders = {policy.source for policy in concerned if self._limits(tables, policy)}
         for dpid, names in tables.hosted.items() if senders else ():
             yield dpid, tables.name, [name for name in names if _domain_of(tables, name) in senders]

@@ -58,6 +58,5 @@ def _metered(world: World, dpid: int, policy: Policy, rate: Rate, terms: Terms, 
     number = world.meter_numbers(dpid).of((policy.number, policy.tracking, sender))
     if number is not None:
         meter = Meter(FIRST_RATE_METER + number, rate.kbps, rate.burst, Unit.KILOBITS)
-        yield RATE.flow(
-            100, terms, [Metered(meter.number, meter)], Cookie(Kind.NETWORK, policy.number, policy.tracking)
-        )
+        cookie = Cookie(Kind.NETWORK, policy.number, policy.tracking)
+        yield RATE.flow(100, terms, [Metered(meter.number, meter)], cookie)

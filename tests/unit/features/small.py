@@ -64,6 +64,7 @@ def world_of(*entities: Entity, ports: dict[str, int] = PORTS) -> World:
     """A world of *entities*; the later of two entries for one thing counts."""
     world = World()
     world.ports[HERE] = ports
+    world.live |= {HERE, THERE}
     for entity in entities:
         world.apply(Change.put(entity))
     return world
