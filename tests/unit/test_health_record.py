@@ -83,9 +83,12 @@ def test_what_is_found_is_recorded_and_logged(service: Service, store: Moody, ca
     assert item is not None
     assert (item.document["up"], item.document["reason"]) == (False, "port in of dSwitch 0000000000000001 is down")
     see(service)
-    until(service, lambda dps: not dps.world.down)
-    lines = [each.getMessage() for each in caplog.records if each.name == "dove_ryu.health_record"]
-    assert lines == [
+
+    def lines() -> list[str]:
+        return [each.getMessage() for each in caplog.records if each.name == "dove_ryu.health_record"]
+
+    until(service, lambda dps: not dps.world.down and len(lines()) == 2)  # it is recorded first, and then logged
+    assert lines() == [
         "instance one of appliance FW is down: port in of dSwitch 0000000000000001 is down",
         "instance one of appliance FW works again",
     ]
