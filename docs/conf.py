@@ -33,7 +33,7 @@ def write_pipeline_page() -> None:
     page = HERE / "generated" / "pipeline.rst"
     page.parent.mkdir(exist_ok=True)
     page.write_bytes(
-        subprocess.run([sys.executable, "-m", "dove_ryu.openflow.pipeline"], check=True, stdout=subprocess.PIPE).stdout
+        subprocess.run([sys.executable, "-m", "dove_ryu.openflow.manual"], check=True, stdout=subprocess.PIPE).stdout
     )
 
 

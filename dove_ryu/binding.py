@@ -15,8 +15,9 @@ from dataclasses import replace
 from itertools import islice
 
 from dove_ryu.config import Settings
+from dove_ryu.model.appliances import Seat
 from dove_ryu.model.documents import change_of, document_of, key_of
-from dove_ryu.model.entities import DSwitch, Encapsulation, Entity, Learned, Location, Place, Seat
+from dove_ryu.model.entities import DSwitch, Encapsulation, Entity, Learned, Location, Place
 from dove_ryu.service import Service
 from dove_ryu.sightings import Spot, Spots, at, attached, beside, named, observed, spots, without
 from dove_ryu.southbound.ovsdb import HostConnection, HostView

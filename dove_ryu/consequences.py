@@ -13,27 +13,28 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from dove_ryu.features import Feature
+from dove_ryu.model.appliances import Appliance, Health, Seat
 from dove_ryu.model.entities import (
-    Appliance,
     DSwitch,
     Endpoint,
     Entity,
-    Health,
     Learned,
     Location,
     Policy,
     PolicyAction,
     PolicyDomain,
-    Seat,
     Segment,
     VirtualNetwork,
 )
+from dove_ryu.model.facts import Change, Fact
 from dove_ryu.model.pools import outline
 from dove_ryu.model.provider import PROVIDED
 from dove_ryu.model.qos import Rate
-from dove_ryu.model.world import Change, Fact, NetworkTables, World
+from dove_ryu.model.tables import NetworkTables
+from dove_ryu.model.world import World
 from dove_ryu.openflow.fields import CACHED_COOKIE, CACHED_MASK, VNI
-from dove_ryu.openflow.flow import Flow, FlowChange, FlowDelete, match
+from dove_ryu.openflow.flow import Flow, FlowChange, FlowDelete
+from dove_ryu.openflow.match import match
 from dove_ryu.standing import WHOLE_DSWITCH, Parts, Scope, StandingFlows, appliance_scope
 
 Effects = dict[int, list[FlowChange]]

@@ -33,13 +33,17 @@ from dove_ryu.features.stateful import Stateful
 from dove_ryu.features.unicast import Unicast
 from dove_ryu.flow_log import FlowLog
 from dove_ryu.model.entities import DSwitch, Endpoint, Service
+from dove_ryu.model.facts import Change, Fact
 from dove_ryu.model.meter_numbers import MeterNumbers, Whose
 from dove_ryu.model.resolution import Outcome, PolicyRequest, resolve
-from dove_ryu.model.world import Change, Fact, NetworkTables, World
+from dove_ryu.model.tables import NetworkTables
+from dove_ryu.model.world import World
 from dove_ryu.openflow import oxm, packet
+from dove_ryu.openflow.action import Metered
 from dove_ryu.openflow.fields import BY_ADDRESS, SOURCE_DOMAIN, SOURCE_ENDPOINT, VNI, Cookie, Kind
-from dove_ryu.openflow.flow import End, Flow, FlowChange, FlowEnd, FlowKey, Metered, PacketIn
-from dove_ryu.openflow.pipeline import DELIVER, FIRST_RATE_METER, LOCATION, NEIGHBOUR, POLICY, RATE
+from dove_ryu.openflow.flow import End, Flow, FlowChange, FlowEnd, FlowKey, PacketIn
+from dove_ryu.openflow.meters import FIRST_RATE_METER
+from dove_ryu.openflow.pipeline import DELIVER, LOCATION, NEIGHBOUR, POLICY, RATE
 from dove_ryu.standing import WHOLE_DSWITCH, Parts, StandingFlows, appliance_scope
 
 FEATURES: tuple[Feature, ...] = (

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from dove_ryu.model.entities import dpid_text
+from dove_ryu.model.tables import NetworkTables
 from dove_ryu.model.treatment import treatment
-from dove_ryu.model.world import NetworkTables
 from dove_ryu.openflow.fields import DESTINATION_DOMAIN, SOURCE_DOMAIN, Cookie, Kind
 from dove_ryu.openflow.flow import End, Flow, FlowEnd, FlowKey
 

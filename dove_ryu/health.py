@@ -14,7 +14,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from dove_ryu.model.entities import Health, Probe, ProbeKind, Seat, dpid_text
+from dove_ryu.model.appliances import Health, Probe, ProbeKind, Seat
+from dove_ryu.model.entities import dpid_text
 from dove_ryu.model.provider import Machine
 from dove_ryu.model.world import World
 

@@ -10,8 +10,8 @@ import logging
 import queue
 import threading
 
+from dove_ryu.model.appliances import Health
 from dove_ryu.model.documents import document_of, key_of
-from dove_ryu.model.entities import Health
 from dove_ryu.service import Service
 from dove_ryu.store import StoreError
 

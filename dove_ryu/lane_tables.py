@@ -20,25 +20,26 @@ from typing import Any
 from dove_ryu.features import policy, unicast
 from dove_ryu.lane_templates import Templates, packed
 from dove_ryu.model.addresses import is_ipv6, is_mac
+from dove_ryu.model.appliances import Appliance, Health, Seat
 from dove_ryu.model.entities import (
-    Appliance,
     DSwitch,
     Endpoint,
-    Health,
     Location,
     Policy,
     PolicyAction,
     PolicyDomain,
-    Seat,
     Service,
     Verdict,
     VirtualNetwork,
 )
+from dove_ryu.model.facts import Fact
 from dove_ryu.model.resolution import Outcome, answerable, judge
+from dove_ryu.model.tables import NetworkTables
 from dove_ryu.model.treatment import treatment
-from dove_ryu.model.world import Fact, NetworkTables, World
+from dove_ryu.model.world import World
+from dove_ryu.openflow.action import Resubmit, SetField
 from dove_ryu.openflow.fields import OUTPUT_PORT, SOURCE_DOMAIN, VNI, Cookie, Kind
-from dove_ryu.openflow.flow import PacketIn, Resubmit, SetField
+from dove_ryu.openflow.flow import PacketIn
 from dove_ryu.openflow.oxm import mac_number
 from dove_ryu.openflow.pipeline import LOCATION, POLICY
 from dove_ryu.southbound import codec

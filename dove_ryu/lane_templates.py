@@ -15,8 +15,9 @@ from collections.abc import Callable, Mapping
 
 from dove_ryu.features import policy, unicast
 from dove_ryu.model.addresses import is_ipv6, is_mac
+from dove_ryu.openflow.action import Action, SetField, put
 from dove_ryu.openflow.fields import OUTPUT_PORT, SEGMENT_LABEL, Cookie, Kind
-from dove_ryu.openflow.flow import Action, Flow, SetField, put
+from dove_ryu.openflow.flow import Flow
 from dove_ryu.openflow.oxm import Field
 from dove_ryu.southbound import codec
 from dove_ryu.southbound.lane import Template

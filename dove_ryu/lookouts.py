@@ -16,10 +16,12 @@ from dataclasses import dataclass, replace
 from dove_ryu.dps import Dps
 from dove_ryu.model.chains import chain
 from dove_ryu.model.entities import Endpoint, Location, Policy
-from dove_ryu.model.world import NetworkTables
+from dove_ryu.model.tables import NetworkTables
 from dove_ryu.openflow import oxm, packet
+from dove_ryu.openflow.action import Resubmit, SetField, put
 from dove_ryu.openflow.fields import LOOKED_AT, OUTPUT_PORT, SEGMENT_LABEL, Bits, Cookie, Kind
-from dove_ryu.openflow.flow import Flow, Match, PacketOut, Resubmit, SetField, match, put
+from dove_ryu.openflow.flow import Flow, PacketOut
+from dove_ryu.openflow.match import Match, match
 from dove_ryu.openflow.pipeline import CHAIN, CHAIN_HOP, CHAIN_RETURN, CLASSIFY, DELIVER, OUTPUT
 
 FIRST_MARK, MARKS = 0xD0, 16

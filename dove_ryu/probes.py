@@ -22,10 +22,11 @@ from typing import Protocol
 
 from dove_ryu.features.probing import answering_port, probe_of
 from dove_ryu.health import Judge
-from dove_ryu.model.entities import Appliance, Instance, Probe, Seat
+from dove_ryu.model.appliances import Appliance, Instance, Probe, Seat
 from dove_ryu.model.provider import Machine
 from dove_ryu.model.world import World
-from dove_ryu.openflow.flow import FROM_DPS, Output, PacketIn, PacketOut
+from dove_ryu.openflow.action import FROM_DPS, Output
+from dove_ryu.openflow.flow import PacketIn, PacketOut
 from dove_ryu.openflow.probe import Mark, mark_of
 from dove_ryu.vigil import Later
 

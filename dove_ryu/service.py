@@ -25,8 +25,8 @@ from dove_ryu.figures import Connection, LaneFigures, ProbeFigures
 from dove_ryu.lookouts import MarkedPacket
 from dove_ryu.model.documents import ROOT, BadDocument, Pool, change_of
 from dove_ryu.model.entities import DSwitch, dpid_text
+from dove_ryu.model.facts import Change
 from dove_ryu.model.provider import PROVIDED
-from dove_ryu.model.world import Change
 from dove_ryu.southbound import lane_form
 from dove_ryu.store import Commit, Compacted, Store, StoreError
 from dove_ryu.switchboard import Switchboard

@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dove_ryu.dps import Dps
+from dove_ryu.model.appliances import Seat
 from dove_ryu.model.documents import key_of
-from dove_ryu.model.entities import Entity, Learned, Location, Place, Seat, dpid_text
+from dove_ryu.model.entities import Entity, Learned, Location, Place, dpid_text
 from dove_ryu.southbound.ovsdb import HostView
 
 Spot = Location | Seat

@@ -16,7 +16,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from dove_ryu.features import Feature
-from dove_ryu.model.world import NetworkTables, World
+from dove_ryu.model.tables import NetworkTables
+from dove_ryu.model.world import World
 from dove_ryu.openflow.flow import Flow, FlowChange, FlowKey
 from dove_ryu.openflow.pipeline import miss_flows
 from dove_ryu.openflow.plan import plan

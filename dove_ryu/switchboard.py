@@ -25,7 +25,8 @@ from dove_ryu.features import Answer
 from dove_ryu.figures import Connection, LaneFigures, ProbeFigures
 from dove_ryu.health import Judge
 from dove_ryu.lane_tables import LaneTables
-from dove_ryu.model.entities import Health, Learned, Location, dpid_text
+from dove_ryu.model.appliances import Health
+from dove_ryu.model.entities import Learned, Location, dpid_text
 from dove_ryu.openflow.fields import APPLICATION, APPLICATION_MASK
 from dove_ryu.openflow.flow import Flow, FlowChange, FlowDelete, PacketIn
 from dove_ryu.openflow.pipeline import CHAIN_RETURN

@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "mininet"))  # the 
 
 from emulation import DpsNode, Emulation, Endpoint, ended_by_signals, wait_until
 
-from dove_ryu.openflow.pipeline import port_meter
+from dove_ryu.openflow.meters import port_meter
 
 GOAL = 2.0
 """How many times as long a first packet may take under the flood, at the median."""

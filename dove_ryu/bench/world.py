@@ -23,7 +23,7 @@ from dove_ryu.model.amendment import Numbers, amend
 from dove_ryu.model.blueprint import parse
 from dove_ryu.model.documents import ALLOCATION_KEY, Document, entry_of, vni_key
 from dove_ryu.model.entities import DSwitch, Encapsulation, Location, Service
-from dove_ryu.model.world import Change
+from dove_ryu.model.facts import Change
 from dove_ryu.store import Store
 
 CHANGING = "changing"

@@ -11,28 +11,20 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from dove_ryu.model.addresses import is_ipv6, is_mac
-from dove_ryu.model.entities import Appliance, Endpoint, Instance, Learned, Location, Service
+from dove_ryu.model.appliances import Appliance, Instance
+from dove_ryu.model.entities import Endpoint, Learned, Location, Service
+from dove_ryu.model.facts import Fact
 from dove_ryu.model.resolution import PolicyReply
+from dove_ryu.model.tables import NetworkTables
 from dove_ryu.model.tunnel import tunnel_between
-from dove_ryu.model.world import Fact, NetworkTables, World
+from dove_ryu.model.world import World
 from dove_ryu.openflow import oxm
+from dove_ryu.openflow.action import Action, Move, Output, put
 from dove_ryu.openflow.fields import OBJECT_MASK, VNI, Cookie, Kind
-from dove_ryu.openflow.flow import (
-    Action,
-    Flow,
-    FlowChange,
-    FlowDelete,
-    Move,
-    Output,
-    PacketIn,
-    PacketOut,
-    Term,
-    Terms,
-    match,
-    put,
-)
+from dove_ryu.openflow.flow import Flow, FlowChange, FlowDelete, PacketIn, PacketOut
+from dove_ryu.openflow.match import Term, Terms, match
 from dove_ryu.openflow.oxm import Field
-from dove_ryu.openflow.pipeline import Table
+from dove_ryu.openflow.table import Table
 
 NEGATIVE_TTL = 10
 """Seconds that a dSwitch remembers that there is nothing at an address."""

@@ -18,12 +18,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from dove_ryu.features import Feature, seated
+from dove_ryu.model.appliances import Appliance, OnFailure
 from dove_ryu.model.chains import Hop, chain
-from dove_ryu.model.entities import Appliance, OnFailure, Policy, Service, Verdict
+from dove_ryu.model.entities import Policy, Service, Verdict
 from dove_ryu.model.pools import SLOTS, spreads
 from dove_ryu.model.resolution import judge
-from dove_ryu.model.world import NetworkTables, World
+from dove_ryu.model.tables import NetworkTables
+from dove_ryu.model.world import World
 from dove_ryu.openflow import oxm
+from dove_ryu.openflow.action import Action, Clone, Move, Multipath, Output, PopVlan, PushVlan, Resubmit, put
 from dove_ryu.openflow.fields import (
     APPLIANCE,
     BY_ADDRESS,
@@ -37,7 +40,8 @@ from dove_ryu.openflow.fields import (
     Cookie,
     Kind,
 )
-from dove_ryu.openflow.flow import Action, Clone, Flow, Move, Multipath, Output, PopVlan, PushVlan, Resubmit, Terms, put
+from dove_ryu.openflow.flow import Flow
+from dove_ryu.openflow.match import Terms
 from dove_ryu.openflow.pipeline import (
     BEGINNINGS,
     CHAIN,

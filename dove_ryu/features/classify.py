@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from dove_ryu.features import TUNNEL_PORTS, Feature, hosted
-from dove_ryu.model.world import NetworkTables, World
+from dove_ryu.model.tables import NetworkTables
+from dove_ryu.model.world import World
 from dove_ryu.openflow import oxm
+from dove_ryu.openflow.action import put
 from dove_ryu.openflow.fields import SOURCE_DOMAIN, SOURCE_ENDPOINT, VNI, Cookie, Kind
-from dove_ryu.openflow.flow import Flow, put
+from dove_ryu.openflow.flow import Flow
 from dove_ryu.openflow.pipeline import CLASSIFY, DELIVER, SOURCE_GUARD, TUNNEL_IN, goto
 
 UNTAGGED = 0

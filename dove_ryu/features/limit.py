@@ -11,11 +11,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from dove_ryu.features import Feature, hosted
-from dove_ryu.model.world import NetworkTables, World
+from dove_ryu.model.tables import NetworkTables
+from dove_ryu.model.world import World
 from dove_ryu.openflow import oxm
+from dove_ryu.openflow.action import Metered
 from dove_ryu.openflow.fields import Cookie, Kind
-from dove_ryu.openflow.flow import Flow, Metered
-from dove_ryu.openflow.pipeline import LIMIT, port_meter
+from dove_ryu.openflow.flow import Flow
+from dove_ryu.openflow.meters import port_meter
+from dove_ryu.openflow.pipeline import LIMIT
 
 
 class Limit(Feature):

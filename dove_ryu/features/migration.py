@@ -16,11 +16,14 @@ from collections.abc import Iterable
 
 from dove_ryu.features import TOMBSTONE_TIMEOUT, Answer, Feature, arrivals, onward
 from dove_ryu.model.entities import Endpoint, Service, VirtualNetwork
-from dove_ryu.model.world import NetworkTables, World
+from dove_ryu.model.tables import NetworkTables
+from dove_ryu.model.world import World
 from dove_ryu.openflow import oxm, packet
+from dove_ryu.openflow.action import ToController, put
 from dove_ryu.openflow.fields import OBJECT_MASK, VNI, Cookie, Kind
-from dove_ryu.openflow.flow import Flow, FlowDelete, PacketIn, ToController, put
-from dove_ryu.openflow.pipeline import DELIVER, INVALIDATIONS, TUNNEL_IN, goto
+from dove_ryu.openflow.flow import Flow, FlowDelete, PacketIn
+from dove_ryu.openflow.meters import INVALIDATIONS
+from dove_ryu.openflow.pipeline import DELIVER, TUNNEL_IN, goto
 
 BELOW_STANDING = 10
 """How much lower a tombstone's priority is than a hosted endpoint's, which may come back at any time."""

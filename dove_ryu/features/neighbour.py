@@ -12,9 +12,12 @@ from collections.abc import Iterable, Iterator
 from dove_ryu.features import NEGATIVE_TTL, Feature, Request, forget_gaps, gap_around, hosted, still_nobody
 from dove_ryu.model.addresses import is_ipv6, link_local
 from dove_ryu.model.entities import Endpoint, Location, Policy, PolicyAction
+from dove_ryu.model.facts import Fact
 from dove_ryu.model.resolution import Outcome, PolicyReply, PolicyRequest, resolve
-from dove_ryu.model.world import Fact, NetworkTables, World
+from dove_ryu.model.tables import NetworkTables
+from dove_ryu.model.world import World
 from dove_ryu.openflow import oxm
+from dove_ryu.openflow.action import IN_PORT, Action, Output, copy, put
 from dove_ryu.openflow.fields import (
     CACHED_COOKIE,
     CACHED_MASK,
@@ -24,8 +27,10 @@ from dove_ryu.openflow.fields import (
     Cookie,
     Kind,
 )
-from dove_ryu.openflow.flow import IN_PORT, Action, Flow, FlowDelete, Output, Terms, copy, match, put
-from dove_ryu.openflow.pipeline import NEIGHBOUR, NEIGHBOUR_REPLY, NEIGHBOUR_REQUESTS, goto
+from dove_ryu.openflow.flow import Flow, FlowDelete
+from dove_ryu.openflow.match import Terms, match
+from dove_ryu.openflow.meters import NEIGHBOUR_REQUESTS
+from dove_ryu.openflow.pipeline import NEIGHBOUR, NEIGHBOUR_REPLY, goto
 
 ARP_REQUEST, ARP_REPLY = 1, 2
 SOLICITED_OVERRIDE = 0x60000000

@@ -7,9 +7,12 @@ from collections.abc import Iterable, Iterator
 from dove_ryu.features import IDLE_TIMEOUT, Feature, Request
 from dove_ryu.model.chains import chain
 from dove_ryu.model.entities import Policy, PolicyAction, PolicyDomain, Verdict, VirtualNetwork
+from dove_ryu.model.facts import Fact
 from dove_ryu.model.resolution import answerable, judge
+from dove_ryu.model.tables import NetworkTables
 from dove_ryu.model.treatment import treatment
-from dove_ryu.model.world import Fact, NetworkTables, World
+from dove_ryu.model.world import World
+from dove_ryu.openflow.action import Action, Resubmit, put
 from dove_ryu.openflow.fields import (
     CACHED_COOKIE,
     CACHED_MASK,
@@ -24,7 +27,8 @@ from dove_ryu.openflow.fields import (
     Cookie,
     Kind,
 )
-from dove_ryu.openflow.flow import Action, Flow, FlowDelete, Resubmit, Terms, match, put
+from dove_ryu.openflow.flow import Flow, FlowDelete
+from dove_ryu.openflow.match import Terms, match
 from dove_ryu.openflow.pipeline import CHAIN, COMMIT, MARK, OUTPUT, POLICY, RATE, goto
 
 

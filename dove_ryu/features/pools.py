@@ -21,10 +21,12 @@ from dataclasses import replace
 from functools import lru_cache
 
 from dove_ryu.features import Feature, onward, seated
-from dove_ryu.model.entities import Appliance, Instance
+from dove_ryu.model.appliances import Appliance, Instance
 from dove_ryu.model.pools import Share, choose, lost, shares
-from dove_ryu.model.world import NetworkTables, World
+from dove_ryu.model.tables import NetworkTables
+from dove_ryu.model.world import World
 from dove_ryu.openflow import oxm
+from dove_ryu.openflow.action import Action, Learn, Move, Resubmit, SetField, put
 from dove_ryu.openflow.fields import (
     APPLIANCE,
     BEGINS,
@@ -37,19 +39,11 @@ from dove_ryu.openflow.fields import (
     Cookie,
     Kind,
 )
-from dove_ryu.openflow.flow import Action, Flow, Learn, Match, Move, Resubmit, SetField, Term, Terms, Value, match, put
+from dove_ryu.openflow.flow import Flow
+from dove_ryu.openflow.match import Match, Term, Terms, Value, match
 from dove_ryu.openflow.oxm import Field
-from dove_ryu.openflow.pipeline import (
-    BEGINNINGS,
-    CHAIN_HOP,
-    CONNECTIONS,
-    INSTANCE,
-    NEXT_HOP,
-    POOL,
-    TAKEOVER,
-    Table,
-    goto,
-)
+from dove_ryu.openflow.pipeline import BEGINNINGS, CHAIN_HOP, CONNECTIONS, INSTANCE, NEXT_HOP, POOL, TAKEOVER, goto
+from dove_ryu.openflow.table import Table
 
 BY_SEGMENT = (Move(SEGMENT_LABEL.field, oxm.TUN_ID, SEGMENT_LABEL.width),)
 """Lets a tunnel carry the label of the segment that a packet is on."""

@@ -12,12 +12,15 @@ from collections.abc import Iterable, Iterator
 
 from dove_ryu.features import Feature
 from dove_ryu.model.addresses import is_ipv6
-from dove_ryu.model.entities import PROBE_VLAN, Appliance, Probe, ProbeKind, Seat, Sharing
+from dove_ryu.model.appliances import PROBE_VLAN, Appliance, Probe, ProbeKind, Seat, Sharing
 from dove_ryu.model.world import World
 from dove_ryu.openflow import oxm
+from dove_ryu.openflow.action import Metered
 from dove_ryu.openflow.fields import Cookie, Kind
-from dove_ryu.openflow.flow import Flow, Metered, Terms
-from dove_ryu.openflow.pipeline import CHAIN_RETURN, CLASSIFY, LIMIT, goto, port_meter
+from dove_ryu.openflow.flow import Flow
+from dove_ryu.openflow.match import Terms
+from dove_ryu.openflow.meters import port_meter
+from dove_ryu.openflow.pipeline import CHAIN_RETURN, CLASSIFY, LIMIT, goto
 from dove_ryu.openflow.probe import PROBE_FRAME, Mark, address_probe, probe_frame, tagged
 
 ABOVE_ENDPOINTS = 150

@@ -14,12 +14,16 @@ from collections.abc import Iterable, Iterator
 from dove_ryu.features import Feature, hosted
 from dove_ryu.model.entities import Policy
 from dove_ryu.model.qos import Per, Rate
+from dove_ryu.model.tables import NetworkTables
 from dove_ryu.model.treatment import rated
-from dove_ryu.model.world import NetworkTables, World
+from dove_ryu.model.world import World
 from dove_ryu.openflow import oxm
+from dove_ryu.openflow.action import Meter, Metered, Move, Unit
 from dove_ryu.openflow.fields import DESTINATION_DOMAIN, DSCP, SOURCE_DOMAIN, SOURCE_ENDPOINT, Cookie, Kind
-from dove_ryu.openflow.flow import Flow, Meter, Metered, Move, Terms, Unit
-from dove_ryu.openflow.pipeline import FIRST_RATE_METER, MARK, RATE
+from dove_ryu.openflow.flow import Flow
+from dove_ryu.openflow.match import Terms
+from dove_ryu.openflow.meters import FIRST_RATE_METER
+from dove_ryu.openflow.pipeline import MARK, RATE
 
 LOWEST_DSCP_BIT = 2
 """Of the octet that has the code point; the two bits below it are for congestion notification (RFC 3168)."""

@@ -12,11 +12,15 @@ from collections.abc import Iterable, Iterator
 from dove_ryu.features import Answer, Feature
 from dove_ryu.model.addresses import is_ipv6, link_local
 from dove_ryu.model.entities import Gateway, Service
-from dove_ryu.model.world import NetworkTables, World
+from dove_ryu.model.tables import NetworkTables
+from dove_ryu.model.world import World
 from dove_ryu.openflow import oxm, packet
+from dove_ryu.openflow.action import IN_PORT, Action, DecrementTtl, Output, copy, put
 from dove_ryu.openflow.fields import BY_ADDRESS, VNI, Cookie, Kind
-from dove_ryu.openflow.flow import IN_PORT, Action, DecrementTtl, Flow, Output, PacketIn, PacketOut, Terms, copy, put
-from dove_ryu.openflow.pipeline import EXPIRED_PACKETS, LOCATION, ROUTER, goto
+from dove_ryu.openflow.flow import Flow, PacketIn, PacketOut
+from dove_ryu.openflow.match import Terms
+from dove_ryu.openflow.meters import EXPIRED_PACKETS
+from dove_ryu.openflow.pipeline import LOCATION, ROUTER, goto
 
 ECHO_REQUEST, ECHO_REPLY = 8, 0
 ECHO_REQUEST_IPV6, ECHO_REPLY_IPV6 = 128, 129

@@ -13,11 +13,15 @@ from dataclasses import replace
 from dove_ryu.features import NEGATIVE_TTL, Answer, Feature, hosted
 from dove_ryu.model.addresses import BadAddress, canonical_ip, canonical_mac, is_ipv6, link_local
 from dove_ryu.model.entities import Endpoint, Learned
-from dove_ryu.model.world import NetworkTables, World
+from dove_ryu.model.tables import NetworkTables
+from dove_ryu.model.world import World
 from dove_ryu.openflow import oxm, packet
+from dove_ryu.openflow.action import ToController
 from dove_ryu.openflow.fields import SOURCE_ENDPOINT, Cookie, Kind
-from dove_ryu.openflow.flow import Flow, PacketIn, Terms, ToController
-from dove_ryu.openflow.pipeline import NEIGHBOUR, SOURCE_GUARD, goto, port_meter
+from dove_ryu.openflow.flow import Flow, PacketIn
+from dove_ryu.openflow.match import Terms
+from dove_ryu.openflow.meters import port_meter
+from dove_ryu.openflow.pipeline import NEIGHBOUR, SOURCE_GUARD, goto
 
 UNSPECIFIED_IPV4, UNSPECIFIED_IPV6 = "0.0.0.0", "::"
 

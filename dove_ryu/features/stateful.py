@@ -14,10 +14,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from dove_ryu.features import TUNNEL_PORTS, Feature
-from dove_ryu.model.world import NetworkTables, World
+from dove_ryu.model.tables import NetworkTables
+from dove_ryu.model.world import World
 from dove_ryu.openflow import oxm
+from dove_ryu.openflow.action import Action, Move, OutputTo, Track, put
 from dove_ryu.openflow.fields import OUTPUT_PORT, REPLY, SEGMENT_LABEL, VNI, ZONE, Cookie, Kind
-from dove_ryu.openflow.flow import Action, Flow, Move, OutputTo, Track, put
+from dove_ryu.openflow.flow import Flow
 from dove_ryu.openflow.pipeline import CHECKED, COMMIT, DELIVER, OUTPUT, REPLIES, TUNNEL_IN, goto
 
 ABOVE_PORTS, INTO_A_TUNNEL = 300, 310

@@ -26,8 +26,11 @@ from dove_ryu.features import (
 )
 from dove_ryu.model.addresses import is_mac
 from dove_ryu.model.entities import Endpoint, Location, PolicyDomain, Service
-from dove_ryu.model.world import Fact, NetworkTables, World
+from dove_ryu.model.facts import Fact
+from dove_ryu.model.tables import NetworkTables
+from dove_ryu.model.world import World
 from dove_ryu.openflow import oxm
+from dove_ryu.openflow.action import Action, Move, Output, OutputTo, put
 from dove_ryu.openflow.fields import (
     BY_ADDRESS,
     CACHED_COOKIE,
@@ -40,7 +43,8 @@ from dove_ryu.openflow.fields import (
     Cookie,
     Kind,
 )
-from dove_ryu.openflow.flow import Action, Flow, FlowDelete, Move, Output, OutputTo, Terms, match, put
+from dove_ryu.openflow.flow import Flow, FlowDelete
+from dove_ryu.openflow.match import Terms, match
 from dove_ryu.openflow.pipeline import DELIVER, LOCATION, NEIGHBOUR, OUTPUT, POLICY, goto
 
 WITHOUT_GAPS = 100

@@ -12,25 +12,24 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from dove_ryu.model.appliances import PROBE_VLAN, Appliance, Sharing
 from dove_ryu.model.blueprint import HIGHEST_VNI, Blueprint, BlueprintError
 from dove_ryu.model.entities import (
     BUILT_IN_KINDS,
     FIRST_REPLY_LABEL,
-    PROBE_VLAN,
-    Appliance,
     Endpoint,
     Entity,
     Policy,
     PolicyAction,
     PolicyDomain,
     Segment,
-    Sharing,
     Verdict,
     VirtualNetwork,
     segment_name,
 )
+from dove_ryu.model.facts import Change
 from dove_ryu.model.reading import Problem
-from dove_ryu.model.world import Change, NetworkTables
+from dove_ryu.model.tables import NetworkTables
 
 HIGHEST_NUMBER = (1 << 28) - 1
 """What a cookie has room for."""

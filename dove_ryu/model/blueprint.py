@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from dove_ryu.model.addresses import canonical_interface, canonical_ip, canonical_mac, canonical_prefix
+from dove_ryu.model.appliances import Appliance
 from dove_ryu.model.chains import MOST_ACTIONS
 from dove_ryu.model.entities import (
     BUILT_IN_ACTIONS,
     BUILT_IN_KINDS,
     DEFAULT_TTL,
-    Appliance,
     Gateway,
     Service,
     Verdict,
@@ -27,8 +27,8 @@ from dove_ryu.model.pools import able
 from dove_ryu.model.qos import Config, Rate, document_of_config, document_of_rate, read_config, read_dscp, read_rate
 from dove_ryu.model.reading import Part, Problem
 from dove_ryu.model.resolution import judge
+from dove_ryu.model.tables import NetworkTables
 from dove_ryu.model.treatment import refuse_contradictions
-from dove_ryu.model.world import NetworkTables
 
 Plan = TypeVar("Plan")
 Document = dict[str, Any]

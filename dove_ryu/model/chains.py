@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dove_ryu.model.entities import Appliance, Policy, PolicyAction, Segment, Sharing, segment_name
+from dove_ryu.model.appliances import Appliance, Sharing
+from dove_ryu.model.entities import Policy, PolicyAction, Segment, segment_name
 from dove_ryu.model.pools import able
-from dove_ryu.model.world import NetworkTables
+from dove_ryu.model.tables import NetworkTables
 
 MOST_ACTIONS = 8
 """How many actions a policy may have: a packet crosses the underlay at most once more than it has appliances."""

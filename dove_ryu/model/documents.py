@@ -15,32 +15,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from dove_ryu.model.appliances import Appliance, Health, Instance, OnFailure, Probe, ProbeKind, Seat, Sharing
 from dove_ryu.model.entities import (
-    Appliance,
     DSwitch,
     Encapsulation,
     Endpoint,
     Entity,
     Gateway,
-    Health,
-    Instance,
     Learned,
     Location,
-    OnFailure,
     Place,
     Policy,
     PolicyAction,
     PolicyDomain,
-    Probe,
-    ProbeKind,
-    Seat,
     Segment,
     Service,
-    Sharing,
     VirtualNetwork,
 )
+from dove_ryu.model.facts import Change
 from dove_ryu.model.qos import config_of_document, document_of_config, document_of_rate, rate_of_document
-from dove_ryu.model.world import Change
 
 Document = dict[str, Any]
 """A JSON object."""

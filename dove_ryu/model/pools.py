@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
 
-from dove_ryu.model.entities import Appliance, Instance, OnFailure
+from dove_ryu.model.appliances import Appliance, Instance, OnFailure
 from dove_ryu.model.provider import Provider
 
 SLOTS = 64

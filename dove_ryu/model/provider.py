@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import get_args
 
-from dove_ryu.model.entities import Appliance, Entity, Health, Instance, Provided, Seat
+from dove_ryu.model.appliances import Appliance, Health, Instance, Provided, Seat
+from dove_ryu.model.entities import Entity
 
 Machine = tuple[str, str]
 """An appliance's name and an instance's."""

@@ -10,16 +10,8 @@ import enum
 from dataclasses import dataclass
 
 from dove_ryu.model.chains import chain, path
-from dove_ryu.model.entities import (
-    Endpoint,
-    Location,
-    Policy,
-    PolicyAction,
-    Verdict,
-    dpid_text,
-    policy_name,
-)
-from dove_ryu.model.world import NetworkTables
+from dove_ryu.model.entities import Endpoint, Location, Policy, PolicyAction, Verdict, dpid_text, policy_name
+from dove_ryu.model.tables import NetworkTables
 
 
 class Outcome(enum.Enum):

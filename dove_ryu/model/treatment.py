@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from dove_ryu.model.entities import Policy
 from dove_ryu.model.qos import Mark, Rate
 from dove_ryu.model.reading import Part
-from dove_ryu.model.world import NetworkTables
+from dove_ryu.model.tables import NetworkTables
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,19 +12,11 @@ from functools import partial
 
 from dove_ryu.dps import Dps
 from dove_ryu.model.addresses import canonical_mac
+from dove_ryu.model.appliances import Appliance, Health, Instance, OnFailure, Sharing
 from dove_ryu.model.blueprint import BlueprintError
 from dove_ryu.model.documents import Document, document_of, key_of
 from dove_ryu.model.edits import Difference, compare
-from dove_ryu.model.entities import (
-    Appliance,
-    Health,
-    Instance,
-    OnFailure,
-    Place,
-    Segment,
-    Sharing,
-    dpid_text,
-)
+from dove_ryu.model.entities import Place, Segment, dpid_text
 from dove_ryu.model.reading import Part, Problem, suggestion
 from dove_ryu.northbound import instances
 from dove_ryu.northbound.drafts import Allocation, Draft, version_of

@@ -24,7 +24,7 @@ from dove_ryu.model.documents import (
     zone_key,
 )
 from dove_ryu.model.entities import Endpoint, Location, Segment, VirtualNetwork
-from dove_ryu.model.world import Change
+from dove_ryu.model.facts import Change
 from dove_ryu.store import ABSENT, Item, Store
 
 

@@ -6,7 +6,8 @@ from collections import Counter
 from typing import Any
 
 from dove_ryu.dps import Dps
-from dove_ryu.model.entities import Appliance, Health, Instance, Seat, dpid_text
+from dove_ryu.model.appliances import Appliance, Health, Instance, Seat
+from dove_ryu.model.entities import dpid_text
 from dove_ryu.model.pools import lost, shares
 from dove_ryu.model.provider import Machine, Provider
 

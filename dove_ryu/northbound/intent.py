@@ -12,12 +12,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from dove_ryu.model.amendment import amend, remove
+from dove_ryu.model.appliances import Appliance
 from dove_ryu.model.blueprint import Blueprint, BlueprintError, check_infrastructure, parse, render
 from dove_ryu.model.documents import Document, network_key
 from dove_ryu.model.edits import KINDS, Difference, differences, seen_from, with_object, without_object
-from dove_ryu.model.entities import Appliance
 from dove_ryu.model.reading import Problem, suggestion
-from dove_ryu.model.world import NetworkTables
+from dove_ryu.model.tables import NetworkTables
 from dove_ryu.northbound.drafts import Allocation, Draft, version_of
 from dove_ryu.northbound.interface import Service, await_revision, settle
 from dove_ryu.northbound.missing import member_key, no_network

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from dove_ryu.dps import Dps
 from dove_ryu.lookouts import Lookout, MarkedPacket, Point, marked_packet
 from dove_ryu.model.entities import dpid_text
-from dove_ryu.model.world import NetworkTables
+from dove_ryu.model.tables import NetworkTables
 from dove_ryu.northbound.interface import Service
 from dove_ryu.northbound.trace import trace
 

@@ -7,8 +7,9 @@ from collections.abc import Callable, Collection
 from dove_ryu.model.documents import key_of_change
 from dove_ryu.model.edits import KINDS
 from dove_ryu.model.entities import Endpoint, Policy, PolicyAction, PolicyDomain
+from dove_ryu.model.facts import Change
 from dove_ryu.model.reading import suggestion
-from dove_ryu.model.world import Change, NetworkTables
+from dove_ryu.model.tables import NetworkTables
 from dove_ryu.northbound.interface import Service
 from dove_ryu.northbound.problems import Refusal
 

@@ -12,9 +12,10 @@ from functools import partial
 
 from dove_ryu.dps import Dps
 from dove_ryu.model.addresses import canonical_ip
+from dove_ryu.model.appliances import Appliance
 from dove_ryu.model.blueprint import BlueprintError
 from dove_ryu.model.documents import Document, document_of, key_of
-from dove_ryu.model.entities import Appliance, DSwitch, Encapsulation, Location, Place, dpid_text
+from dove_ryu.model.entities import DSwitch, Encapsulation, Location, Place, dpid_text
 from dove_ryu.model.reading import Part, Problem
 from dove_ryu.northbound.drafts import version_of
 from dove_ryu.northbound.interface import Service, settle

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dove_ryu.model.addresses import canonical_ip
-from dove_ryu.model.entities import Probe, ProbeKind
+from dove_ryu.model.appliances import Probe, ProbeKind
 from dove_ryu.model.reading import Part
 
 NONE = "none"

@@ -17,7 +17,7 @@ from dove_ryu.model.entities import DSwitch, Endpoint, Location, Policy, dpid_te
 from dove_ryu.model.pools import SLOTS
 from dove_ryu.model.reading import suggestion
 from dove_ryu.model.resolution import Outcome, PolicyReply, PolicyRequest, resolve
-from dove_ryu.model.world import NetworkTables
+from dove_ryu.model.tables import NetworkTables
 from dove_ryu.northbound.problems import Refusal
 from dove_ryu.northbound.ways import Way, way_through
 from dove_ryu.openflow.symmetric import connection_hash

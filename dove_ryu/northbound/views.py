@@ -15,7 +15,7 @@ from dove_ryu.figures import Connection
 from dove_ryu.model.blueprint import render
 from dove_ryu.model.documents import Document, document_of, key_of, network_key
 from dove_ryu.model.entities import DSwitch, Endpoint, Learned, Location, dpid_text, policy_name
-from dove_ryu.model.world import NetworkTables
+from dove_ryu.model.tables import NetworkTables
 from dove_ryu.northbound.connections import NEVER, shown
 from dove_ryu.northbound.drafts import version_of
 from dove_ryu.northbound.intent import network_as_it_is

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from dove_ryu.dps import Dps
+from dove_ryu.model.appliances import Appliance, Seat
 from dove_ryu.model.chains import Hop
-from dove_ryu.model.entities import Appliance, DSwitch, Location, Seat, dpid_text
+from dove_ryu.model.entities import DSwitch, Location, dpid_text
 from dove_ryu.model.pools import Share, lost, shares
 from dove_ryu.model.tunnel import tunnel_between
 

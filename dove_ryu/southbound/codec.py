@@ -12,36 +12,29 @@ import struct
 from collections.abc import Callable, Iterable, Iterator
 
 from dove_ryu.openflow import oxm
-from dove_ryu.openflow.flow import (
+from dove_ryu.openflow.action import (
     Action,
     Clone,
     DecrementTtl,
-    End,
     FinTimeout,
-    Flow,
-    FlowChange,
-    FlowDelete,
-    FlowEnd,
     Goto,
     Learn,
-    Match,
     Meter,
     Metered,
     Move,
     Multipath,
     Output,
     OutputTo,
-    PacketIn,
-    PacketOut,
     PopVlan,
     PushVlan,
     Resubmit,
     SetField,
-    Term,
     ToController,
     Track,
     Unit,
 )
+from dove_ryu.openflow.flow import End, Flow, FlowChange, FlowDelete, FlowEnd, PacketIn, PacketOut
+from dove_ryu.openflow.match import Match, Term
 from dove_ryu.openflow.oxm import Field
 from dove_ryu.southbound import nicira
 

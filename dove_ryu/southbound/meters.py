@@ -12,8 +12,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from dove_ryu.openflow import oxm
-from dove_ryu.openflow.flow import Flow, FlowChange, FlowKey, FlowStrictDelete, Meter, Metered
-from dove_ryu.openflow.pipeline import LIMIT, METERS, port_meter
+from dove_ryu.openflow.action import Meter, Metered
+from dove_ryu.openflow.flow import Flow, FlowChange, FlowKey, FlowStrictDelete
+from dove_ryu.openflow.meters import METERS, port_meter
+from dove_ryu.openflow.pipeline import LIMIT
 from dove_ryu.southbound import codec
 
 

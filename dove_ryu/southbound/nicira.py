@@ -9,7 +9,8 @@ import struct
 from collections.abc import Callable, Iterator
 
 from dove_ryu.openflow import oxm
-from dove_ryu.openflow.flow import Action, FinTimeout, Learn, Multipath, Term
+from dove_ryu.openflow.action import Action, FinTimeout, Learn, Multipath
+from dove_ryu.openflow.match import Term
 from dove_ryu.openflow.oxm import Field
 
 VENDOR = 0x00002320

@@ -21,7 +21,7 @@ from typing import Any
 from emulation import Appliance, DpsNode, Emulation, Endpoint, Hypervisor, PingResult, wait_until
 
 from dove_ryu.openflow.fields import Cookie, Kind
-from dove_ryu.openflow.pipeline import Table
+from dove_ryu.openflow.table import Table
 
 Document = dict[str, Any]
 

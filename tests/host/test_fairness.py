@@ -10,7 +10,7 @@ import pytest
 from emulation import Emulation, wait_until
 
 from dove_ryu.bench.flood import KINDS, SUBNET, Scene
-from dove_ryu.openflow.pipeline import METERS
+from dove_ryu.openflow.meters import METERS
 
 RATE, SECONDS = 50_000, 2.0
 ALLOWED = 200

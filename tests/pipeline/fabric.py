@@ -13,7 +13,7 @@ from typing import Self
 
 from dove_ryu.dps import Dps
 from dove_ryu.model.entities import Entity
-from dove_ryu.model.world import Change
+from dove_ryu.model.facts import Change
 from dove_ryu.openflow.flow import PacketIn
 
 from .ovs import PrivateOvs

@@ -7,7 +7,8 @@ import struct
 from collections.abc import Iterable
 from types import TracebackType
 
-from dove_ryu.openflow.flow import Flow, FlowChange, Meter, PacketIn, PacketOut
+from dove_ryu.openflow.action import Meter
+from dove_ryu.openflow.flow import Flow, FlowChange, PacketIn, PacketOut
 from dove_ryu.southbound import codec
 from dove_ryu.southbound.framing import split
 from dove_ryu.southbound.meters import Allowance, Meters

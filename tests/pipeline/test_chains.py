@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 from os_ken.lib.packet import ethernet, packet
 
-from dove_ryu.model.entities import Appliance, Instance, Policy, Segment, Service
-from dove_ryu.model.world import Change
+from dove_ryu.model.appliances import Appliance, Instance
+from dove_ryu.model.entities import Policy, Segment, Service
+from dove_ryu.model.facts import Change
 
 from . import frames
 from .fabric import Fabric

@@ -8,11 +8,13 @@ import pytest
 
 from dove_ryu.dps import Dps
 from dove_ryu.model.entities import Endpoint, Entity, Location, PolicyDomain, VirtualNetwork
-from dove_ryu.model.world import Change
+from dove_ryu.model.facts import Change
 from dove_ryu.openflow import oxm
+from dove_ryu.openflow.action import Meter
 from dove_ryu.openflow.fields import Cookie, Kind
-from dove_ryu.openflow.flow import FlowStrictDelete, Meter
-from dove_ryu.openflow.pipeline import LIMIT, LOCATION, METERS, NEIGHBOUR, port_meter
+from dove_ryu.openflow.flow import FlowStrictDelete
+from dove_ryu.openflow.meters import METERS, port_meter
+from dove_ryu.openflow.pipeline import LIMIT, LOCATION, NEIGHBOUR
 from dove_ryu.southbound.meters import Allowance
 
 from .frames import arp_request, icmp_echo

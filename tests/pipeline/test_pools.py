@@ -10,7 +10,8 @@ from dataclasses import replace
 import pytest
 from os_ken.lib.packet import tcp
 
-from dove_ryu.model.entities import Appliance, Entity, Health, Instance, OnFailure, Policy, Segment, Service
+from dove_ryu.model.appliances import Appliance, Health, Instance, OnFailure
+from dove_ryu.model.entities import Entity, Policy, Segment, Service
 from dove_ryu.model.pools import SLOTS, shares
 from dove_ryu.openflow.pipeline import CONNECTIONS
 from dove_ryu.openflow.symmetric import connection_hash

@@ -10,7 +10,8 @@ import pytest
 from os_ken.lib.packet import arp, ethernet, packet, vlan
 
 from dove_ryu.health import Judge
-from dove_ryu.model.entities import Probe, ProbeKind, Service
+from dove_ryu.model.appliances import Probe, ProbeKind
+from dove_ryu.model.entities import Service
 from dove_ryu.openflow.flow import PacketIn
 from dove_ryu.openflow.pipeline import CHAIN_RETURN
 from dove_ryu.openflow.probe import mark_of

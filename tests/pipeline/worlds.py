@@ -5,28 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dove_ryu.dps import Dps
+from dove_ryu.model.appliances import Appliance, Health, Instance, OnFailure, Sharing
 from dove_ryu.model.entities import (
-    Appliance,
     DSwitch,
     Encapsulation,
     Endpoint,
     Entity,
     Gateway,
-    Health,
-    Instance,
     Location,
-    OnFailure,
     Place,
     Policy,
     PolicyAction,
     PolicyDomain,
     Segment,
     Service,
-    Sharing,
     VirtualNetwork,
 )
+from dove_ryu.model.facts import Change
 from dove_ryu.model.qos import Per, Rate
-from dove_ryu.model.world import Change
 from dove_ryu.openflow import oxm
 from dove_ryu.openflow.fields import BY_ADDRESS, SOURCE_DOMAIN, SOURCE_ENDPOINT, VNI, Cookie, Kind
 from dove_ryu.openflow.flow import Flow, PacketIn

@@ -13,8 +13,8 @@ import pytest
 from dove_ryu import switchboard
 from dove_ryu.dps import Dps
 from dove_ryu.health_record import HealthRecord
+from dove_ryu.model.appliances import Appliance, Instance
 from dove_ryu.model.documents import document_of, key_of
-from dove_ryu.model.entities import Appliance, Instance
 from dove_ryu.service import Service
 from dove_ryu.store import StoreUnavailable
 from dove_ryu.store.interface import NOTHING

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from dove_ryu.dps import Dps
-from dove_ryu.model.entities import Learned, Location, Place, Seat
-from dove_ryu.model.world import Change
+from dove_ryu.model.appliances import Seat
+from dove_ryu.model.entities import Learned, Location, Place
+from dove_ryu.model.facts import Change
 from dove_ryu.sightings import at, attached, beside, named, observed, spots, without
 from dove_ryu.southbound.ovsdb import BoundInterface, HostView
 

@@ -13,7 +13,8 @@ import pytest
 from dove_ryu.bench.build import program
 from dove_ryu.bench.requests import read_dswitch
 from dove_ryu.openflow.fields import VNI
-from dove_ryu.openflow.flow import FlowDelete, match
+from dove_ryu.openflow.flow import FlowDelete
+from dove_ryu.openflow.match import match
 from dove_ryu.openflow.pipeline import POLICY
 from dove_ryu.southbound import codec
 from dove_ryu.southbound.framing import split

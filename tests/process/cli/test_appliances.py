@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from dove_ryu.model.appliances import Health
 from dove_ryu.model.documents import document_of, key_of
-from dove_ryu.model.entities import Health
 
 from .conftest import Dove, Dps
 

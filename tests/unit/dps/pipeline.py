@@ -15,38 +15,30 @@ from dove_ryu.dps import Dps
 from dove_ryu.fairness import Admission
 from dove_ryu.features import TUNNEL_PORTS
 from dove_ryu.model.entities import Learned, Location
-from dove_ryu.model.world import Change
+from dove_ryu.model.facts import Change
 from dove_ryu.openflow import oxm
-from dove_ryu.openflow.flow import (
+from dove_ryu.openflow.action import (
     IN_PORT,
     Action,
     Clone,
     DecrementTtl,
-    End,
     FinTimeout,
-    Flow,
-    FlowChange,
-    FlowDelete,
-    FlowEnd,
-    FlowKey,
-    FlowStrictDelete,
     Goto,
     Learn,
-    Match,
     Metered,
     Move,
     Multipath,
     Output,
     OutputTo,
-    PacketIn,
     PopVlan,
     PushVlan,
     Resubmit,
     SetField,
-    Term,
     ToController,
     Track,
 )
+from dove_ryu.openflow.flow import End, Flow, FlowChange, FlowDelete, FlowEnd, FlowKey, FlowStrictDelete, PacketIn
+from dove_ryu.openflow.match import Match, Term
 from dove_ryu.openflow.oxm import Field
 from dove_ryu.openflow.symmetric import connection_hash
 

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 from dove_ryu.dps import Dps
 from dove_ryu.features import NEGATIVE_TTL
 from dove_ryu.model.entities import Location
-from dove_ryu.model.world import Change
+from dove_ryu.model.facts import Change
 from dove_ryu.openflow.fields import CACHED_COOKIE, CACHED_MASK, Cookie, Kind
 from dove_ryu.openflow.flow import Flow, text
 

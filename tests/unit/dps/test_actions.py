@@ -11,10 +11,11 @@ from dove_ryu.dps import Dps
 from dove_ryu.flow_log import Total
 from dove_ryu.model import meter_numbers
 from dove_ryu.model.entities import Entity, Location, Policy, PolicyAction, PolicyDomain
+from dove_ryu.model.facts import Change
 from dove_ryu.model.qos import Mark, Per, Rate
-from dove_ryu.model.world import Change
-from dove_ryu.openflow.flow import Metered
-from dove_ryu.openflow.pipeline import FIRST_RATE_METER, POLICY, RATE
+from dove_ryu.openflow.action import Metered
+from dove_ryu.openflow.meters import FIRST_RATE_METER
+from dove_ryu.openflow.pipeline import POLICY, RATE
 
 from .oracle import Ping
 from .pipeline import Fabric

@@ -7,9 +7,11 @@ from dataclasses import replace
 import pytest
 
 from dove_ryu.audit import Difference
-from dove_ryu.model.world import Change
+from dove_ryu.model.facts import Change
+from dove_ryu.openflow.action import Output
 from dove_ryu.openflow.fields import Cookie, Kind
-from dove_ryu.openflow.flow import Flow, FlowDelete, FlowStrictDelete, Match, Output, match
+from dove_ryu.openflow.flow import Flow, FlowDelete, FlowStrictDelete
+from dove_ryu.openflow.match import Match, match
 from dove_ryu.openflow.oxm import ETH_DST
 from dove_ryu.openflow.pipeline import CLASSIFY, POLICY
 

@@ -17,29 +17,23 @@ from hypothesis import strategies as st
 from dove_ryu.consequences import built_on
 from dove_ryu.dps import Dps
 from dove_ryu.model.amendment import FIRST_LABEL
+from dove_ryu.model.appliances import Appliance, Health, Instance, Probe, ProbeKind, Seat, Sharing
 from dove_ryu.model.entities import (
-    Appliance,
     DSwitch,
     Encapsulation,
     Endpoint,
     Entity,
-    Health,
-    Instance,
     Location,
     Policy,
     PolicyAction,
     PolicyDomain,
-    Probe,
-    ProbeKind,
-    Seat,
     Segment,
     Service,
-    Sharing,
     VirtualNetwork,
 )
+from dove_ryu.model.facts import Change
 from dove_ryu.model.pools import lost
 from dove_ryu.model.resolution import PolicyRequest, resolve
-from dove_ryu.model.world import Change
 from dove_ryu.openflow.fields import Cookie
 from dove_ryu.openflow.flow import Flow, FlowDelete
 from dove_ryu.openflow.pipeline import POOL

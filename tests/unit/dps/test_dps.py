@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from dove_ryu.consequences import Effects
 from dove_ryu.dps import Dps
 from dove_ryu.features import Answer
+from dove_ryu.model.appliances import Appliance
 from dove_ryu.model.entities import (
-    Appliance,
     DSwitch,
     Encapsulation,
     Endpoint,
@@ -26,8 +26,8 @@ from dove_ryu.model.entities import (
     PolicyDomain,
     VirtualNetwork,
 )
+from dove_ryu.model.facts import Change
 from dove_ryu.model.resolution import Outcome
-from dove_ryu.model.world import Change
 from dove_ryu.openflow import oxm
 from dove_ryu.openflow.fields import SOURCE_DOMAIN, VNI, Cookie, Kind
 from dove_ryu.openflow.flow import Flow, FlowDelete, PacketIn

@@ -19,11 +19,13 @@ from dove_ryu.model.entities import (
     PolicyDomain,
     VirtualNetwork,
 )
-from dove_ryu.model.world import Change
+from dove_ryu.model.facts import Change
 from dove_ryu.openflow import oxm
+from dove_ryu.openflow.action import Resubmit
 from dove_ryu.openflow.fields import SOURCE_DOMAIN, SOURCE_ENDPOINT, VNI, Cookie, Kind
-from dove_ryu.openflow.flow import PacketIn, Resubmit
-from dove_ryu.openflow.pipeline import LOCATION, NEIGHBOUR, POLICY, SOURCE_GUARD, Table
+from dove_ryu.openflow.flow import PacketIn
+from dove_ryu.openflow.pipeline import LOCATION, NEIGHBOUR, POLICY, SOURCE_GUARD
+from dove_ryu.openflow.table import Table
 from tests.pipeline.frames import arp_request, icmp_echo
 
 from .oracle import Ping

@@ -7,8 +7,10 @@ from dataclasses import replace
 import pytest
 
 from dove_ryu.health import Judge
-from dove_ryu.model.entities import Appliance, Entity, Health, Instance, Probe, ProbeKind, Seat
-from dove_ryu.model.world import Change, World
+from dove_ryu.model.appliances import Appliance, Health, Instance, Probe, ProbeKind, Seat
+from dove_ryu.model.entities import Entity
+from dove_ryu.model.facts import Change
+from dove_ryu.model.world import World
 
 PROBE = Probe(ProbeKind.FRAME, down_after=3, up_after=2)
 ONE, TWO = Instance("one", 1, "in", "out"), Instance("two", 0, "", "")

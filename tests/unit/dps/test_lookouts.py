@@ -11,7 +11,7 @@ import pytest
 from dove_ryu.expeditions import FLIGHT, GRACE, SETTLING, Expeditions
 from dove_ryu.lookouts import FIRST_MARK, LONGEST, MarkedPacket, Point, marked_packet
 from dove_ryu.model.entities import Location, Policy, Service, VirtualNetwork
-from dove_ryu.model.world import Change
+from dove_ryu.model.facts import Change
 from dove_ryu.openflow.fields import OBJECT_MASK, Cookie, Kind
 from dove_ryu.openflow.flow import End, Flow, FlowChange, FlowDelete, FlowEnd, PacketOut
 from dove_ryu.openflow.pipeline import CHAIN_HOP, DELIVER

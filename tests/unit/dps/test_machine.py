@@ -25,7 +25,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from dove_ryu.dps import Dps
 from dove_ryu.features import NEGATIVE_TTL
 from dove_ryu.model.entities import Endpoint, Location, Place, Policy
-from dove_ryu.model.world import Change
+from dove_ryu.model.facts import Change
 from dove_ryu.openflow.fields import Cookie, Kind
 
 from .oracle import Ping, Question, Seen

@@ -9,10 +9,11 @@ import pytest
 from dove_ryu.dps import Dps
 from dove_ryu.features import IDLE_TIMEOUT, NEGATIVE_TTL, TOMBSTONE_TIMEOUT
 from dove_ryu.model.entities import Encapsulation, Endpoint, Location, Place, Service
-from dove_ryu.model.world import Change
+from dove_ryu.model.facts import Change
 from dove_ryu.openflow import oxm
 from dove_ryu.openflow.fields import VNI, Cookie, Kind
-from dove_ryu.openflow.flow import End, Flow, FlowEnd, Match, PacketIn
+from dove_ryu.openflow.flow import End, Flow, FlowEnd, PacketIn
+from dove_ryu.openflow.match import Match
 from dove_ryu.openflow.pipeline import DELIVER
 
 from .pipeline import Fabric

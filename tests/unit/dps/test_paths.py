@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from dove_ryu.dps import Dps
 from dove_ryu.model.entities import Location
-from dove_ryu.model.world import Change
+from dove_ryu.model.facts import Change
 from dove_ryu.openflow.flow import Flow, text
 from dove_ryu.openflow.pipeline import RATE
 

@@ -16,23 +16,20 @@ from hypothesis import strategies as st
 
 from dove_ryu.dps import Dps
 from dove_ryu.model.amendment import FIRST_LABEL
+from dove_ryu.model.appliances import Appliance, Health, Instance, OnFailure
 from dove_ryu.model.entities import (
-    Appliance,
     DSwitch,
     Encapsulation,
     Endpoint,
     Entity,
-    Health,
-    Instance,
     Location,
-    OnFailure,
     Policy,
     PolicyAction,
     PolicyDomain,
     Segment,
     VirtualNetwork,
 )
-from dove_ryu.model.world import Change
+from dove_ryu.model.facts import Change
 from dove_ryu.openflow import oxm
 from dove_ryu.openflow.flow import Flow, FlowDelete
 from dove_ryu.openflow.pipeline import CHAIN, CONNECTIONS, POOL, TAKEOVER

@@ -10,10 +10,12 @@ from itertools import count
 import pytest
 
 from dove_ryu.health import Judge
-from dove_ryu.model.entities import Appliance, Health, Instance, Probe, ProbeKind, Sharing
-from dove_ryu.model.world import Change, World
+from dove_ryu.model.appliances import Appliance, Health, Instance, Probe, ProbeKind, Sharing
+from dove_ryu.model.facts import Change
+from dove_ryu.model.world import World
 from dove_ryu.openflow import oxm
-from dove_ryu.openflow.flow import FROM_DPS, Output, PacketIn, PacketOut
+from dove_ryu.openflow.action import FROM_DPS, Output
+from dove_ryu.openflow.flow import PacketIn, PacketOut
 from dove_ryu.openflow.pipeline import CHAIN_RETURN
 from dove_ryu.openflow.probe import mark_of
 from dove_ryu.probes import Prober

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from dove_ryu.consequences import built_on
+from dove_ryu.model.appliances import Appliance
 from dove_ryu.model.entities import (
-    Appliance,
     DSwitch,
     Endpoint,
     Entity,
@@ -20,7 +20,7 @@ from dove_ryu.model.entities import (
     PolicyDomain,
     VirtualNetwork,
 )
-from dove_ryu.model.world import Change
+from dove_ryu.model.facts import Change
 from dove_ryu.openflow.flow import text
 from dove_ryu.standing import WHOLE_DSWITCH, Parts
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dove_ryu.model.entities import Entity, Location, Policy, PolicyAction, Service, VirtualNetwork
+from dove_ryu.model.facts import Change
 from dove_ryu.model.resolution import Outcome, PolicyRequest, resolve
-from dove_ryu.model.world import Change
 
 from .oracle import Ping
 from .pipeline import Fabric

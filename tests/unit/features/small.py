@@ -23,8 +23,10 @@ from dove_ryu.model.entities import (
     Service,
     VirtualNetwork,
 )
+from dove_ryu.model.facts import Change, Fact
 from dove_ryu.model.resolution import PolicyRequest, resolve
-from dove_ryu.model.world import Change, Fact, NetworkTables, World
+from dove_ryu.model.tables import NetworkTables
+from dove_ryu.model.world import World
 from dove_ryu.openflow.fields import CACHED_COOKIE, CACHED_MASK, OBJECT_MASK, Cookie
 from dove_ryu.openflow.flow import Flow, FlowChange, PacketIn
 from dove_ryu.openflow.pipeline import TABLES

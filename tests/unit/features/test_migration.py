@@ -6,7 +6,8 @@ import pytest
 
 from dove_ryu.features.migration import Migration
 from dove_ryu.model.entities import DSwitch, Endpoint, Entity, Location, Place, Service
-from dove_ryu.model.world import Change, World
+from dove_ryu.model.facts import Change
+from dove_ryu.model.world import World
 from dove_ryu.openflow import oxm
 from dove_ryu.openflow.fields import VNI, Cookie, Kind
 from dove_ryu.openflow.flow import Flow, PacketIn

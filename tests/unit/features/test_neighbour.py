@@ -6,9 +6,11 @@ import pytest
 
 from dove_ryu.features.neighbour import Neighbour
 from dove_ryu.model.entities import Gateway, PolicyAction, Service
-from dove_ryu.model.world import Change, World
+from dove_ryu.model.facts import Change
+from dove_ryu.model.world import World
 from dove_ryu.openflow.fields import SOURCE_DOMAIN
-from dove_ryu.openflow.flow import Flow, Match, PacketIn, match
+from dove_ryu.openflow.flow import Flow, PacketIn
+from dove_ryu.openflow.match import Match, match
 from dove_ryu.openflow.pipeline import LOCATION, NEIGHBOUR
 
 from .small import (

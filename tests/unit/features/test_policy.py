@@ -5,8 +5,10 @@ from dataclasses import replace
 import pytest
 
 from dove_ryu.features.policy import PolicyCache
-from dove_ryu.model.entities import Appliance, Entity, Instance, Policy, PolicyAction, Segment
-from dove_ryu.model.world import Change, World
+from dove_ryu.model.appliances import Appliance, Instance
+from dove_ryu.model.entities import Entity, Policy, PolicyAction, Segment
+from dove_ryu.model.facts import Change
+from dove_ryu.model.world import World
 from dove_ryu.openflow.flow import Flow, PacketIn
 from dove_ryu.openflow.pipeline import LOCATION
 

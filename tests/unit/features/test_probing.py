@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from dove_ryu.features.probing import Probing, probe_of
-from dove_ryu.model.entities import Appliance, Instance, Probe, ProbeKind, Sharing
-from dove_ryu.model.world import Change, World
+from dove_ryu.model.appliances import Appliance, Instance, Probe, ProbeKind, Sharing
+from dove_ryu.model.facts import Change
+from dove_ryu.model.world import World
 from dove_ryu.openflow.flow import text
 from dove_ryu.openflow.pipeline import CHAIN_RETURN, LIMIT
 from dove_ryu.openflow.probe import Mark, address_probe, probe_frame, tagged

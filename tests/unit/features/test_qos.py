@@ -9,8 +9,10 @@ from dove_ryu.features.qos import QualityOfService
 from dove_ryu.model.entities import PolicyAction
 from dove_ryu.model.meter_numbers import MeterNumbers
 from dove_ryu.model.qos import Mark, Per, Rate
-from dove_ryu.openflow.flow import Meter, Metered, PacketIn, Unit
-from dove_ryu.openflow.pipeline import FIRST_RATE_METER, LOCATION, NEIGHBOUR, POLICY
+from dove_ryu.openflow.action import Meter, Metered, Unit
+from dove_ryu.openflow.flow import PacketIn
+from dove_ryu.openflow.meters import FIRST_RATE_METER
+from dove_ryu.openflow.pipeline import LOCATION, NEIGHBOUR, POLICY
 
 from .small import (
     A_HERE,

@@ -6,7 +6,7 @@ import pytest
 
 from dove_ryu.features.router import Router
 from dove_ryu.model.entities import Gateway, Service, VirtualNetwork
-from dove_ryu.model.world import Change
+from dove_ryu.model.facts import Change
 from dove_ryu.openflow import oxm
 from dove_ryu.openflow.flow import PacketIn
 from dove_ryu.openflow.pipeline import LOCATION, ROUTER

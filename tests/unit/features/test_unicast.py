@@ -6,9 +6,11 @@ import pytest
 
 from dove_ryu.features.unicast import Unicast
 from dove_ryu.model.entities import DSwitch, Encapsulation, Entity, Location, Place, Service
-from dove_ryu.model.world import Change, World
+from dove_ryu.model.facts import Change
+from dove_ryu.model.world import World
 from dove_ryu.openflow.fields import BY_ADDRESS
-from dove_ryu.openflow.flow import Flow, Match, PacketIn
+from dove_ryu.openflow.flow import Flow, PacketIn
+from dove_ryu.openflow.match import Match
 from dove_ryu.openflow.pipeline import LOCATION, NEIGHBOUR, POLICY
 
 from .small import (

@@ -9,7 +9,7 @@ from types import ModuleType
 from dove_ryu.dps import Dps, asked_for
 from dove_ryu.features import Answer
 from dove_ryu.lane_tables import LaneTables
-from dove_ryu.model.world import Change
+from dove_ryu.model.facts import Change
 from dove_ryu.openflow.fields import APPLICATION, VNI, Cookie, Kind
 from dove_ryu.openflow.pipeline import LOCATION, POLICY
 from dove_ryu.southbound import codec

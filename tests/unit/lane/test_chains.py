@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from types import ModuleType
 
-from dove_ryu.model.entities import Appliance, Instance, Policy, PolicyAction, Segment
+from dove_ryu.model.appliances import Appliance, Instance
+from dove_ryu.model.entities import Policy, PolicyAction, Segment
 from dove_ryu.model.qos import Rate
 from dove_ryu.openflow.pipeline import LOCATION, POLICY
 from tests.unit.dps.states import IPV4, MACS, Content, Slot, State, number, usual

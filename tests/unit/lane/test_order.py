@@ -24,7 +24,7 @@ from dove_ryu.control import Control
 from dove_ryu.dps import Dps
 from dove_ryu.fairness import Share
 from dove_ryu.model.entities import Location, Policy
-from dove_ryu.model.world import Change
+from dove_ryu.model.facts import Change
 from dove_ryu.openflow.fields import APPLICATION, Cookie, Kind
 from dove_ryu.southbound import codec, framework
 from dove_ryu.southbound.datapath import Datapath

@@ -10,8 +10,8 @@ import pytest
 from dove_ryu import lane_templates
 from dove_ryu.lane_templates import Templates
 from dove_ryu.model.entities import Policy, Segment
+from dove_ryu.openflow.action import Action, put
 from dove_ryu.openflow.fields import SEGMENT_LABEL
-from dove_ryu.openflow.flow import Action, put
 from dove_ryu.openflow.pipeline import CHAIN, LOCATION, OUTPUT, POLICY, goto
 from tests.unit.dps.states import IPV4, MACS
 

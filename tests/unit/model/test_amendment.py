@@ -17,6 +17,7 @@ from dove_ryu.model.amendment import (
     amend,
     remove,
 )
+from dove_ryu.model.appliances import Appliance, Sharing
 from dove_ryu.model.blueprint import (
     HIGHEST_VNI,
     ActionPlan,
@@ -28,8 +29,10 @@ from dove_ryu.model.blueprint import (
     parse,
     render,
 )
-from dove_ryu.model.entities import Appliance, Endpoint, Learned, Location, Policy, Segment, Sharing, Verdict
-from dove_ryu.model.world import Change, NetworkTables, World
+from dove_ryu.model.entities import Endpoint, Learned, Location, Policy, Segment, Verdict
+from dove_ryu.model.facts import Change
+from dove_ryu.model.tables import NetworkTables
+from dove_ryu.model.world import World
 
 from .worlds import Numbered, blueprints, entities_of, world_of
 

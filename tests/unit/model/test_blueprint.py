@@ -7,6 +7,7 @@ import pytest
 import yaml
 from hypothesis import given
 
+from dove_ryu.model.appliances import Appliance, Instance
 from dove_ryu.model.blueprint import (
     ActionPlan,
     Blueprint,
@@ -18,9 +19,9 @@ from dove_ryu.model.blueprint import (
     document_of_blueprint,
     parse,
 )
-from dove_ryu.model.entities import Appliance, Gateway, Instance, Service, Verdict, VirtualNetwork
+from dove_ryu.model.entities import Gateway, Service, Verdict, VirtualNetwork
+from dove_ryu.model.facts import Change
 from dove_ryu.model.reading import Problem
-from dove_ryu.model.world import Change
 
 from .worlds import blueprints, world_of
 

@@ -5,6 +5,7 @@ import json
 import pytest
 from hypothesis import given
 
+from dove_ryu.model.appliances import Appliance, Health, Instance, Seat
 from dove_ryu.model.documents import (
     ALLOCATION_KEY,
     BadDocument,
@@ -20,26 +21,22 @@ from dove_ryu.model.documents import (
     zone_key,
 )
 from dove_ryu.model.entities import (
-    Appliance,
     DSwitch,
     Encapsulation,
     Endpoint,
     Entity,
     Gateway,
-    Health,
-    Instance,
     Learned,
     Location,
     Policy,
     PolicyAction,
     PolicyDomain,
-    Seat,
     Segment,
     Service,
     VirtualNetwork,
 )
+from dove_ryu.model.facts import Change
 from dove_ryu.model.qos import Mark, Per, Rate
-from dove_ryu.model.world import Change
 
 from .worlds import changes
 

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dove_ryu.model.entities import Endpoint, Gateway, Learned, Service, VirtualNetwork
+from dove_ryu.model.facts import Change
 from dove_ryu.model.gaps import Gaps, number, width
-from dove_ryu.model.world import Change, World
+from dove_ryu.model.world import World
 
 NEAR = st.integers(0, 2**12 - 1)
 """Few enough that addresses come close to each other."""

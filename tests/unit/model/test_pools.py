@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dove_ryu.model.entities import Appliance, Health, Instance, OnFailure, Seat
+from dove_ryu.model.appliances import Appliance, Health, Instance, OnFailure, Seat
 from dove_ryu.model.pools import SLOTS, Share, lost, shares, spreads
 from dove_ryu.model.provider import Provider
 

@@ -10,12 +10,15 @@ import pytest
 import yaml
 
 from dove_ryu.model.amendment import Numbers, amend
+from dove_ryu.model.appliances import Appliance, Instance
 from dove_ryu.model.blueprint import check_infrastructure, parse, render
 from dove_ryu.model.documents import change_of, document_of, key_of
 from dove_ryu.model.edits import with_object
-from dove_ryu.model.entities import Appliance, DSwitch, Entity, Instance, Location
+from dove_ryu.model.entities import DSwitch, Entity, Location
+from dove_ryu.model.facts import Change
 from dove_ryu.model.resolution import Outcome, PolicyRequest, resolve
-from dove_ryu.model.world import Change, NetworkTables, World
+from dove_ryu.model.tables import NetworkTables
+from dove_ryu.model.world import World
 
 from .worlds import Numbered
 

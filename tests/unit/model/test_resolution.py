@@ -6,19 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dove_ryu.model.addresses import is_mac
-from dove_ryu.model.entities import (
-    Appliance,
-    Endpoint,
-    Entity,
-    Instance,
-    Learned,
-    Location,
-    Policy,
-    PolicyAction,
-    Segment,
-)
+from dove_ryu.model.appliances import Appliance, Instance
+from dove_ryu.model.entities import Endpoint, Entity, Learned, Location, Policy, PolicyAction, Segment
+from dove_ryu.model.facts import Change
 from dove_ryu.model.resolution import Outcome, PolicyReply, PolicyRequest, resolve
-from dove_ryu.model.world import Change, NetworkTables
+from dove_ryu.model.tables import NetworkTables
 
 from .worlds import DOMAINS, IPS, MACS, appliances, contents_of, world_of
 

@@ -9,10 +9,11 @@ import pytest
 
 from dove_ryu.model.blueprint import BlueprintError, parse
 from dove_ryu.model.entities import Policy, PolicyAction
+from dove_ryu.model.facts import Change
 from dove_ryu.model.meter_numbers import LEAST_GROWTH, MeterNumbers
 from dove_ryu.model.qos import Mark, Per, Rate
+from dove_ryu.model.tables import NetworkTables
 from dove_ryu.model.treatment import NOTHING, Treatment, rated, treatment
-from dove_ryu.model.world import Change, NetworkTables
 
 from .worlds import world_of
 

@@ -9,22 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dove_ryu.model.address_index import AddressIndex
+from dove_ryu.model.appliances import Appliance, Health, Instance, Seat
 from dove_ryu.model.documents import change_of
-from dove_ryu.model.entities import (
-    Appliance,
-    DSwitch,
-    Endpoint,
-    Entity,
-    Health,
-    Instance,
-    Learned,
-    Location,
-    Place,
-    PolicyDomain,
-    Seat,
-    VirtualNetwork,
-)
-from dove_ryu.model.world import Change, Fact, World
+from dove_ryu.model.entities import DSwitch, Endpoint, Entity, Learned, Location, Place, PolicyDomain, VirtualNetwork
+from dove_ryu.model.facts import Change, Fact
+from dove_ryu.model.world import World
 
 from .worlds import changes, dump, through_store, world_of
 

@@ -10,31 +10,29 @@ from dataclasses import replace
 from hypothesis import strategies as st
 
 from dove_ryu.model.addresses import is_mac
+from dove_ryu.model.appliances import Appliance, Health, Instance, Seat, Sharing
 from dove_ryu.model.blueprint import ActionPlan, Blueprint, EndpointPlan, PolicyPlan
 from dove_ryu.model.documents import entry_of
 from dove_ryu.model.entities import (
-    Appliance,
     DSwitch,
     Encapsulation,
     Endpoint,
     Entity,
     Gateway,
-    Health,
-    Instance,
     Learned,
     Location,
     Policy,
     PolicyAction,
     PolicyDomain,
-    Seat,
     Segment,
     Service,
-    Sharing,
     Verdict,
     VirtualNetwork,
 )
+from dove_ryu.model.facts import Change
 from dove_ryu.model.qos import Config, Mark, Per, Rate
-from dove_ryu.model.world import Change, NetworkTables, World
+from dove_ryu.model.tables import NetworkTables
+from dove_ryu.model.world import World
 
 NETWORKS = ("blue", "red")
 DOMAINS = ("app", "db", "web")

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from dove_ryu.model.appliances import Health, Seat
 from dove_ryu.model.documents import document_of, key_of
-from dove_ryu.model.entities import Entity, Health, Location, Seat
+from dove_ryu.model.entities import Entity, Location
 from dove_ryu.model.resolution import Outcome, PolicyRequest, resolve
 
 from .served import SHOP, Client, Service

@@ -5,9 +5,9 @@ from datetime import datetime
 from prometheus_client.parser import text_string_to_metric_families
 
 from dove_ryu.dps import Observation, Refused
-from dove_ryu.model.entities import Health
+from dove_ryu.model.appliances import Health
+from dove_ryu.model.facts import Change
 from dove_ryu.model.resolution import Outcome
-from dove_ryu.model.world import Change
 
 from .served import Client, Service
 

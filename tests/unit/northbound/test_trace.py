@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from dove_ryu.dps import Dps
-from dove_ryu.model.entities import Health
-from dove_ryu.model.world import Change
+from dove_ryu.model.appliances import Health
+from dove_ryu.model.facts import Change
 
 from .served import Client, Service
 

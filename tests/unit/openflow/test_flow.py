@@ -5,32 +5,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dove_ryu.openflow import oxm
-from dove_ryu.openflow.fields import BY_ADDRESS, SOURCE_DOMAIN, VNI, Bits, Cookie, Kind
-from dove_ryu.openflow.flow import (
+from dove_ryu.openflow.action import (
     IN_PORT,
     Action,
     DecrementTtl,
-    Flow,
-    FlowChange,
-    FlowDelete,
-    FlowKey,
-    FlowStrictDelete,
     Goto,
-    Match,
     Meter,
     Metered,
     Move,
     Output,
     OutputTo,
-    PacketIn,
     Resubmit,
-    Terms,
     ToController,
     copy,
-    match,
     put,
-    text,
 )
+from dove_ryu.openflow.fields import BY_ADDRESS, SOURCE_DOMAIN, VNI, Bits, Cookie, Kind
+from dove_ryu.openflow.flow import Flow, FlowChange, FlowDelete, FlowKey, FlowStrictDelete, PacketIn, text
+from dove_ryu.openflow.match import Match, Terms, match
 
 UPPER = Bits("upper half", oxm.REGISTERS[9], 16, 16)
 

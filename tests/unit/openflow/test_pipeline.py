@@ -6,8 +6,7 @@ import warnings
 import pytest
 
 from dove_ryu.openflow import oxm, pipeline
-from dove_ryu.openflow.fields import BY_ADDRESS, OUTPUT_PORT, SOURCE_DOMAIN, VNI, ZONE, Cookie, Kind
-from dove_ryu.openflow.flow import (
+from dove_ryu.openflow.action import (
     IN_PORT,
     Action,
     Clone,
@@ -19,32 +18,28 @@ from dove_ryu.openflow.flow import (
     Track,
     copy,
     put,
-    text,
 )
+from dove_ryu.openflow.fields import BY_ADDRESS, OUTPUT_PORT, SOURCE_DOMAIN, VNI, ZONE, Cookie, Kind
+from dove_ryu.openflow.flow import text
+from dove_ryu.openflow.manual import manual_page
+from dove_ryu.openflow.meters import METERS, NEIGHBOUR_REQUESTS, port_meter
 from dove_ryu.openflow.pipeline import (
     CHAIN,
     CLASSIFY,
     GROUPCAST,
     LIMIT,
     LOCATION,
-    MAX_TIMEOUT,
-    METERS,
     NEIGHBOUR,
-    NEIGHBOUR_REQUESTS,
     OUTPUT,
     POLICY,
     REPLIES,
     ROUTER,
     SOURCE_GUARD,
     TABLES,
-    IllegalFlow,
-    Miss,
-    Table,
     goto,
-    manual_page,
     miss_flows,
-    port_meter,
 )
+from dove_ryu.openflow.table import MAX_TIMEOUT, IllegalFlow, Miss, Table
 
 COOKIE = Cookie(Kind.POLICY, 3, 7)
 
@@ -153,5 +148,5 @@ def test_the_manual_shows_every_table(capsys: pytest.CaptureFixture[str]) -> Non
     assert "     - –\n" in page, "a table that matches nothing shows a dash"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the module is there already
-        runpy.run_module("dove_ryu.openflow.pipeline", run_name="__main__")
+        runpy.run_module("dove_ryu.openflow.manual", run_name="__main__")
     assert capsys.readouterr().out == page

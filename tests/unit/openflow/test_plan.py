@@ -6,7 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dove_ryu.openflow import oxm
-from dove_ryu.openflow.flow import Flow, FlowChange, FlowKey, FlowStrictDelete, Goto, Output, match, text
+from dove_ryu.openflow.action import Goto, Output
+from dove_ryu.openflow.flow import Flow, FlowChange, FlowKey, FlowStrictDelete, text
+from dove_ryu.openflow.match import match
 from dove_ryu.openflow.plan import plan
 
 flows = st.builds(

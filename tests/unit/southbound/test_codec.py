@@ -15,40 +15,31 @@ from os_ken.ofproto import ofproto_parser, ofproto_protocol
 from os_ken.ofproto import ofproto_v1_3_parser as parser
 
 from dove_ryu.openflow import oxm
-from dove_ryu.openflow.fields import APPLICATION, APPLICATION_MASK, CACHED_COOKIE, CACHED_MASK, SOURCE_DOMAIN, VNI
-from dove_ryu.openflow.flow import (
+from dove_ryu.openflow.action import (
     IN_PORT,
     Action,
     Clone,
     DecrementTtl,
-    End,
     FinTimeout,
-    Flow,
-    FlowChange,
-    FlowDelete,
-    FlowEnd,
-    FlowStrictDelete,
     Goto,
     Learn,
-    Match,
     Meter,
     Metered,
     Move,
     Multipath,
     Output,
     OutputTo,
-    PacketIn,
-    PacketOut,
     PopVlan,
     PushVlan,
     Resubmit,
     SetField,
-    Term,
     ToController,
     Track,
-    match,
     put,
 )
+from dove_ryu.openflow.fields import APPLICATION, APPLICATION_MASK, CACHED_COOKIE, CACHED_MASK, SOURCE_DOMAIN, VNI
+from dove_ryu.openflow.flow import End, Flow, FlowChange, FlowDelete, FlowEnd, FlowStrictDelete, PacketIn, PacketOut
+from dove_ryu.openflow.match import Match, Term, match
 from dove_ryu.openflow.oxm import Field
 from dove_ryu.openflow.pipeline import miss_flows
 from dove_ryu.southbound import codec

@@ -5,9 +5,12 @@ import struct
 import pytest
 
 from dove_ryu.openflow import oxm
+from dove_ryu.openflow.action import Meter, Metered, Output
 from dove_ryu.openflow.fields import APPLICATION, APPLICATION_MASK, Cookie, Kind
-from dove_ryu.openflow.flow import Flow, FlowChange, FlowStrictDelete, Match, Meter, Metered, Output, PacketOut
-from dove_ryu.openflow.pipeline import CHAIN_RETURN, LIMIT, METERS, port_meter
+from dove_ryu.openflow.flow import Flow, FlowChange, FlowStrictDelete, PacketOut
+from dove_ryu.openflow.match import Match
+from dove_ryu.openflow.meters import METERS, port_meter
+from dove_ryu.openflow.pipeline import CHAIN_RETURN, LIMIT
 from dove_ryu.openflow.session import OutOfTurn, State
 from dove_ryu.southbound import codec
 from dove_ryu.southbound.lane import Desk
