@@ -67,6 +67,7 @@ class LaneTables:
         self._port_names: dict[str, int] = {}
         self._templates = Templates(self._archive.templates, form.Template)
         self._explored: set[tuple[int, str]] = set()
+        self._led: dict[int, set[int]] = {}
         self._unfilled: deque[tuple[object, Iterator[None]]] = deque()
 
     def open(self, dpid: int) -> Desk:
@@ -75,12 +76,13 @@ class LaneTables:
             self._forget_all()
         resubmission = codec.action_bytes(Resubmit(LOCATION.number))
         desk: Desk = self._form.Desk(self._archive, dpid, (LOCATION.number, POLICY.number), resubmission)
-        self._desks[dpid] = desk
+        self._desks[dpid], self._led[dpid] = desk, set()
         return desk
 
     def close(self, dpid: int) -> None:
         """A dSwitch is no longer connected; it has to be counted before."""
         closed = self._desks.pop(dpid, None)
+        self._led.pop(dpid, None)
         self._explored = {each for each in self._explored if each[0] != dpid}
         self._unfilled = deque(entry for entry in self._unfilled if entry[0] is not closed)
         self._counted.pop(dpid, None)
@@ -155,7 +157,10 @@ class LaneTables:
             if name in tables.locations:
                 self._way(desk, dpid, tables.locations[name])
             yield
+        led = self._led[dpid]
         for host in list(tables.hosted):
+            if host in led:  # one way leads to all that a dSwitch hosts, of whatever network
+                continue
             place = next((tables.locations[name] for name in tables.hosted.get(host, ())), None)
             if place is not None and place.dpid == host != dpid:
                 self._way(desk, dpid, place)
@@ -209,6 +214,8 @@ class LaneTables:
         local = location.dpid == dpid
         key = (TO_PORT, self._port(location.port)) if local else (TO_DSWITCH, location.dpid)
         desk.ways.put(*key, (templates, port, tunnel >> 64, tunnel & 0xFFFFFFFFFFFFFFFF, 0))
+        if not local:
+            self._led[dpid].add(location.dpid)
 
     def _port(self, name: str) -> int:
         """A number of ours for a port's name."""
@@ -236,10 +243,13 @@ class LaneTables:
         """A dSwitch's ports, or how it is reached, are different now."""
         for desk in self._desks.values():
             desk.ways.remove(TO_DSWITCH, dpid)
+        for led in self._led.values():
+            led.discard(dpid)
         self._explored = {each for each in self._explored if each[0] != dpid}
         own = self._desks.get(dpid)
         if own is not None:
             own.ways.clear()
+            self._led[dpid].clear()
             self._unfilled = deque(entry for entry in self._unfilled if entry[0] is not own)
 
     def _hear_within(self, network: str, fact: Fact) -> None:
