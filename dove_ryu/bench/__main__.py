@@ -28,13 +28,13 @@ from dove_ryu.bench.world import Plan
 SCENARIOS: dict[str, tuple[Callable[[Course], object], float]] = {
     "closed": (scenarios.closed, 210),
     "others": (scenarios.others, 45),
-    "steady": (scenarios.steady, 180),
-    "figure5": (scenarios.figure5, 150),
+    "steady": (scenarios.steady, 120),
+    "figure5": (scenarios.figure5, 190),
     "idle": (scenarios.idle, 90),
     "switch": (elsewhere.switch, 60),
-    "scale": (elsewhere.scale, 300),
+    "scale": (elsewhere.scale, 200),
     "flood": (elsewhere.flood, 100),
-    "state": (elsewhere.state, 300),
+    "state": (elsewhere.state, 400),
 }
 """What can be asked for by ``--only``, in the order in which it is measured, and the seconds that it may take: a machine
 that is slow, or busy, has fewer rounds.  Together they are under 25 minutes."""
