@@ -146,13 +146,7 @@ def document_of(entity: Entity) -> Document:
                 "config": document_of_config(entity.config),
             }
         case VirtualNetwork():
-            return {
-                "number": entity.number,
-                "vni": entity.vni,
-                "service": entity.service.value,
-                "gateways": [{"mac": gateway.mac, "ips": list(gateway.addresses)} for gateway in entity.gateways],
-                "zone": entity.zone,
-            }
+            return _network_document(entity)
         case DSwitch():
             return {
                 "name": entity.name,
@@ -165,16 +159,7 @@ def document_of(entity: Entity) -> Document:
         case Health():
             return {"up": entity.up, "reason": entity.reason, "since": entity.since}
         case _:
-            return {
-                "kind": entity.kind,
-                "sharing": entity.sharing.value,
-                "routed": entity.routed,
-                "probe": _probe_document(entity.probe),
-                "on_failure": entity.on_failure.value,
-                "tap": entity.tap,
-                "number": entity.number,
-                "instances": list(map(_instance_document, entity.instances)),
-            }
+            return _appliance_document(entity)
 
 
 def change_of(key: str, document: Document | None, pool: Pool | None = None) -> Change | None:
@@ -211,6 +196,16 @@ def change_of(key: str, document: Document | None, pool: Pool | None = None) -> 
 def entry_of(change: Change) -> tuple[str, Document | None]:
     """The key and the document that *change* puts, None for a deletion: the inverse of :func:`change_of`."""
     return key_of_change(change), None if change.entity is None else document_of(change.entity)
+
+
+def _network_document(network: VirtualNetwork) -> Document:
+    return {
+        "number": network.number,
+        "vni": network.vni,
+        "service": network.service.value,
+        "gateways": [{"mac": gateway.mac, "ips": list(gateway.addresses)} for gateway in network.gateways],
+        "zone": network.zone,
+    }
 
 
 def _network(_: str, name: str, document: Document, pool: Pool) -> VirtualNetwork:
@@ -292,6 +287,19 @@ def _dswitch(_: str, dpid: str, document: Document, pool: Pool) -> DSwitch:
 def _segment(network: str, name: str, document: Document, pool: Pool) -> Segment:
     policy, _, hop = name.rpartition(":")
     return Segment(network, policy, int(hop), document["label"], document["appliance"], document["vlan"])
+
+
+def _appliance_document(appliance: Appliance) -> Document:
+    return {
+        "kind": appliance.kind,
+        "sharing": appliance.sharing.value,
+        "routed": appliance.routed,
+        "probe": _probe_document(appliance.probe),
+        "on_failure": appliance.on_failure.value,
+        "tap": appliance.tap,
+        "number": appliance.number,
+        "instances": list(map(_instance_document, appliance.instances)),
+    }
 
 
 def _appliance(_: str, name: str, document: Document, pool: Pool) -> Appliance:
