@@ -70,11 +70,13 @@ network:
 	@bootstrap/host network
 
 # The package's own C, of the fast lane; where there is no compiler the installation goes on without it.
-$(VENV)/.compiled: dove_ryu/southbound/lane.py dove_ryu/southbound/lane_memory.pxd setup.py $(VENV)/.installed
+LANE := $(addprefix dove_ryu/southbound/lane,.py _memory.pxd _blocks.h)
+
+$(VENV)/.compiled: $(LANE) setup.py $(VENV)/.installed
 	@PYTHON=$(PYTHON) bootstrap/host compiler
 	@$(call keep_tidy,$(BIN)/python setup.py --quiet build_ext --inplace && touch $@)
 
-$(VENV)/.installed: setup.cfg setup.py dove_ryu/southbound/lane.py dove_ryu/southbound/lane_memory.pxd
+$(VENV)/.installed: setup.cfg setup.py $(LANE)
 	@bootstrap/host python $(PYTHON)
 	@echo "== Installing Python packages into $(VENV)"
 	@$(PIP) --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)

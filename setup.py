@@ -16,7 +16,8 @@ else:
             Extension(
                 "dove_ryu.southbound._lane",
                 ["dove_ryu/southbound/lane.py"],
-                depends=["dove_ryu/southbound/lane_memory.pxd"],
+                depends=["dove_ryu/southbound/lane_memory.pxd", "dove_ryu/southbound/lane_blocks.h"],
+                include_dirs=["dove_ryu/southbound"],
                 optional=True,
                 extra_compile_args=["-O2"],
             )

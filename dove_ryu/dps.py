@@ -213,7 +213,8 @@ class Dps:
         """Take changes of the world in; what has to be sent comes out."""
         if not self.connected:  # nobody to tell; a million documents are read at the start
             for change in changes:
-                self.world.apply(change)
+                for fact in self.world.apply(change):
+                    self.witness(fact)
             return {}
         changes = list(changes)
         work, readdressed = self._consequences(built_on(self.world, changes)), []

@@ -72,8 +72,6 @@ class LaneTables:
 
     def open(self, dpid: int) -> Desk:
         """The desk of a dSwitch that is live now."""
-        if not self._desks:  # while nobody was there, nobody told what changed
-            self._forget_all()
         resubmission = codec.action_bytes(Resubmit(LOCATION.number))
         desk: Desk = self._form.Desk(self._archive, dpid, (LOCATION.number, POLICY.number), resubmission)
         self._desks[dpid], self._led[dpid] = desk, set()
@@ -281,12 +279,6 @@ class LaneTables:
         if sheet is not None:
             self._vnis = {name: each for name, each in self._vnis.items() if each != vni}
             self._unfilled = deque(entry for entry in self._unfilled if entry[0] is not sheet)
-
-    def _forget_all(self) -> None:
-        for vni in list(self._archive.sheets):
-            self._archive.drop(vni)
-        self._vnis.clear()
-        self._unfilled.clear()
 
 
 def _index(sheet: Sheet, address: str) -> Index:

@@ -36,6 +36,7 @@ if cython.compiled:
         Record,
         Table,
         Word,
+        address_of,
         approach,
         clear_table,
         copy,
@@ -52,6 +53,7 @@ if cython.compiled:
         put_record,
         receive,
         remove_record,
+        table_at,
         transmit,
         u8,
         u16,
@@ -66,6 +68,7 @@ else:
         Record,
         Table,
         Word,
+        address_of,
         approach,
         clear_table,
         copy,
@@ -82,6 +85,7 @@ else:
         put_record,
         receive,
         remove_record,
+        table_at,
         transmit,
         u8,
         u16,
@@ -306,39 +310,34 @@ class Archive:
     templates: list[Template] = cython.declare(list, visibility="readonly")
     answers: bytearray = cython.declare(bytearray, visibility="readonly")
     _requests: list[Request]
-    # The sheets once more, for who will not make an object of a VNI to look it up.
-    _places: Index
-    _placed: list[Sheet | None]
-    _free: list[int]
+    _sheets: Index  # once more, for who goes to a table straight: where each of a sheet's tables is
 
     def __init__(self) -> None:
         self.sheets = {}
         self.templates = []
         self.answers = bytearray(_ROOM)
         self._requests = [Request() for _ in range(_TOGETHER)]
-        self._places, self._placed, self._free = Index(), [], []
+        self._sheets = Index()
 
     def put(self, vni: int, sheet: Sheet) -> None:
         """Let this be the sheet of a network that has none."""
-        place = self._free.pop() if self._free else len(self._placed)
-        self._placed[place : place + 1] = [sheet]
-        self._places.put(0, vni, (place, 0, 0, 0, 0))
         self.sheets[vni] = sheet
+        self._sheets.put(
+            0,
+            vni,
+            (
+                address_of(sheet.by_mac.table),
+                address_of(sheet.by_ipv4.table),
+                address_of(sheet.by_ipv6.table),
+                address_of(sheet.rules.table),
+                0,
+            ),
+        )
 
     def drop(self, vni: int) -> Sheet | None:
         """Forget a network: the sheet that it had."""
-        record = self._places.get(0, vni)
-        if record is not None:
-            self._places.remove(0, vni)
-            self._placed[record[0]] = None
-            self._free.append(record[0])
+        self._sheets.remove(0, vni)
         return self.sheets.pop(vni, None)
-
-    @cython.cfunc
-    def sheet(self, vni: cython.uint) -> Sheet | None:
-        """The sheet of a network."""
-        record: Record = find(self._places.table, approach(self._places.table, 0, vni), 0, vni)
-        return self._placed[record[0]] if record else None
 
 
 @cython.cclass
@@ -487,22 +486,23 @@ class Desk:
     def _read_frame(self, data: Octets, request: Request) -> cython.bint:
         """Find the address that the packet goes to, and let the way to its place be paved."""
         frame: cython.int = request.frame
-        sheet: Sheet | None = self.archive.sheet(request.vni)
-        if sheet is None:
+        sheets: Table = self.archive._sheets.table
+        sheet: Record = find(sheets, approach(sheets, 0, request.vni), 0, request.vni)
+        if not sheet:
             return False
         request.high = 0
         if not request.by_address:
-            request.kind, request.key, request.places = _BY_MAC, frame, sheet.by_mac.table
+            request.kind, request.key, request.places = _BY_MAC, frame, table_at(sheet[0])
             request.low = u48(data, frame)
         elif u16(data, frame + _ETH_TYPE) == _IPV4 and request.size >= 34:
-            request.kind, request.key, request.places = _BY_IPV4, frame + 30, sheet.by_ipv4.table
+            request.kind, request.key, request.places = _BY_IPV4, frame + 30, table_at(sheet[1])
             request.low = u32(data, frame + 30)
         elif u16(data, frame + _ETH_TYPE) == _IPV6 and request.size >= 54:
-            request.kind, request.key, request.places = _BY_IPV6, frame + 38, sheet.by_ipv6.table
+            request.kind, request.key, request.places = _BY_IPV6, frame + 38, table_at(sheet[2])
             request.high, request.low = u64(data, frame + 38), u64(data, frame + 46)
         else:
             return False
-        request.rules = sheet.rules.table
+        request.rules = table_at(sheet[3])
         request.place_spot = approach(request.places, request.high, request.low)
         return True
 

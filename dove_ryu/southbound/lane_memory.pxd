@@ -5,9 +5,10 @@ from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_Resize
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.exc cimport PyErr_SetFromErrno
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 from libc.errno cimport EAGAIN, EINTR, errno
-from posix.stdlib cimport posix_memalign
+
+ctypedef unsigned long long Word
 
 cdef extern from *:
     """
@@ -15,13 +16,24 @@ cdef extern from *:
     """
     void lane_prefetch(const void *address) noexcept nogil
 
+cdef extern from "<endian.h>" nogil:
+    unsigned short be16toh(unsigned short number)
+    unsigned int be32toh(unsigned int number)
+    Word be64toh(Word number)
+    unsigned short htobe16(unsigned short number)
+    unsigned int htobe32(unsigned int number)
+    Word htobe64(Word number)
+
+cdef extern from "lane_blocks.h" nogil:
+    void *lane_take(size_t size)
+    void lane_give(void *block, size_t size)
+
 cdef extern from "<sys/socket.h>" nogil:
     enum: MSG_DONTWAIT
     enum: MSG_NOSIGNAL
     ssize_t recv(int descriptor, void *buffer, size_t size, int flags)
     ssize_t send(int descriptor, const void *data, size_t size, int flags)
 
-ctypedef unsigned long long Word
 ctypedef unsigned char *Octets
 ctypedef Word *Record
 
@@ -48,11 +60,15 @@ cdef inline unsigned int u8(Octets data, int at) noexcept:
 
 
 cdef inline unsigned int u16(Octets data, int at) noexcept:
-    return <unsigned int>data[at] << 8 | data[at + 1]
+    cdef unsigned short number
+    memcpy(&number, data + at, 2)
+    return be16toh(number)
 
 
 cdef inline unsigned int u32(Octets data, int at) noexcept:
-    return <unsigned int>data[at] << 24 | <unsigned int>data[at + 1] << 16 | <unsigned int>data[at + 2] << 8 | data[at + 3]
+    cdef unsigned int number
+    memcpy(&number, data + at, 4)
+    return be32toh(number)
 
 
 cdef inline Word u48(Octets data, int at) noexcept:
@@ -60,12 +76,14 @@ cdef inline Word u48(Octets data, int at) noexcept:
 
 
 cdef inline Word u64(Octets data, int at) noexcept:
-    return <Word>u32(data, at) << 32 | u32(data, at + 4)
+    cdef Word number
+    memcpy(&number, data + at, 8)
+    return be64toh(number)
 
 
 cdef inline void put16(Octets target, int at, unsigned int value) noexcept:
-    target[at] = <unsigned char>(value >> 8)
-    target[at + 1] = <unsigned char>value
+    cdef unsigned short number = htobe16(<unsigned short>value)
+    memcpy(target + at, &number, 2)
 
 
 cdef inline void put24(Octets target, int at, unsigned int value) noexcept:
@@ -74,13 +92,13 @@ cdef inline void put24(Octets target, int at, unsigned int value) noexcept:
 
 
 cdef inline void put32(Octets target, int at, unsigned int value) noexcept:
-    put16(target, at, value >> 16)
-    put16(target, at + 2, value)
+    cdef unsigned int number = htobe32(value)
+    memcpy(target + at, &number, 4)
 
 
 cdef inline void put64(Octets target, int at, Word value) noexcept:
-    put32(target, at, <unsigned int>(value >> 32))
-    put32(target, at + 4, <unsigned int>value)
+    cdef Word number = htobe64(value)
+    memcpy(target + at, &number, 8)
 
 
 cdef inline void copy(Octets target, int to, Octets data, int at, int size) noexcept:
@@ -124,11 +142,10 @@ cdef inline int transmit(int descriptor, bytearray buffer, int size) except -2:
 
 
 cdef inline int allot(Table table, Word slots) except -1:
-    cdef void *block = NULL
-    if posix_memalign(&block, 64, slots * 64):
+    cdef Word *block = <Word *>lane_take(slots * 64)
+    if block == NULL:
         raise MemoryError
-    memset(block, 0, slots * 64)
-    table.block, table.mask, table.taken = <Word *>block, slots - 1, 0
+    table.block, table.mask, table.taken = block, slots - 1, 0
     return 0
 
 
@@ -140,9 +157,17 @@ cdef inline Table new_table() except NULL:
     return table
 
 
+cdef inline Word address_of(Table table) noexcept:
+    return <Word>table
+
+
+cdef inline Table table_at(Word address) noexcept:
+    return <Table>address
+
+
 cdef inline void free_table(Table table) noexcept:
     if table != NULL:
-        free(table.block)
+        lane_give(table.block, (table.mask + 1) * 64)
         free(table)
 
 
@@ -150,7 +175,9 @@ cdef inline Word approach(Table table, Word high, Word low) noexcept:
     # Odd numbers without a pattern in their bits scatter the keys.
     cdef Word spot = (low ^ (high * <Word>0x9E3779B97F4A7C15)) * <Word>0xD6E8FEB86659FD93
     spot ^= spot >> 32
+    # Where a slot is taken, the one behind it mostly is the one.
     lane_prefetch(table.block + (spot & table.mask) * 8)
+    lane_prefetch(table.block + (spot + 1 & table.mask) * 8)
     return spot
 
 
@@ -181,7 +208,7 @@ cdef inline int rebuild(Table table) except -1:
         if slot[0] == 1:
             memcpy(slot_of(table, approach(table, slot[1], slot[2]), slot[1], slot[2]), slot, 64)
             table.taken += 1
-    free(old)
+    lane_give(old, count * 64)
     return 0
 
 
@@ -208,6 +235,7 @@ cdef inline int remove_record(Table table, Word high, Word low) except -1:
 
 cdef inline int clear_table(Table table) except -1:
     cdef Word *old = table.block
+    cdef Word count = table.mask + 1
     allot(table, 8)
-    free(old)
+    lane_give(old, count * 64)
     return 0

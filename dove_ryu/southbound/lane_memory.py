@@ -145,6 +145,17 @@ def free_table(table: Table) -> None:
     """Give back what a table has taken; nobody uses it any more."""
 
 
+def address_of(table: Table) -> Any:
+    """Where a table is, to be kept in another one's records as long as there is the table."""
+    return table
+
+
+def table_at(address: Any) -> Table:
+    """The table that is there."""
+    table: Table = address
+    return table
+
+
 def approach(table: Table, high: int, low: int) -> int:
     """Where a key is, if it is in the table: the spot that :func:`find` is to be told."""
     return high << 64 | low

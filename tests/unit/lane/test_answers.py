@@ -209,6 +209,23 @@ def test_no_change_leaves_a_stale_answer(form: ModuleType, slot: Slot, held: Con
         assert office.ask(dpid, [message])[0] is office.must_know(dpid, message)
 
 
+@pytest.mark.parametrize(("slot", "held"), ELSEWHERE.values(), ids=ELSEWHERE.keys())
+def test_a_change_while_nobody_is_connected_leaves_none_either(form: ModuleType, slot: Slot, held: Content) -> None:
+    """What is known of networks is kept while all dSwitches are away, and is true when they come back (F54)."""
+    office = Office(usual(), form)
+    asked = everybody()
+    for dpid, message in asked:
+        office.teach_all(dpid, [message])
+    dpids = list(office.desks)
+    for dpid in dpids:
+        office.lose(dpid)
+    office.put(slot, held)
+    for dpid in dpids:
+        office.connect(dpid)
+    for dpid, message in asked:
+        office.ask(dpid, [message])
+
+
 def test_an_address_that_falls_to_a_prefix_is_no_longer_known(form: ModuleType) -> None:
     """Whose prefix it is may move without a word about the address."""
     office = Office(usual(), form)
