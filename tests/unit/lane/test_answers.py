@@ -224,6 +224,7 @@ def test_a_change_while_nobody_is_connected_leaves_none_either(form: ModuleType,
         office.connect(dpid)
     for dpid, message in asked:
         office.ask(dpid, [message])
+        office.teach_all(dpid, [message])  # with it come the ways to all others
 
 
 def test_an_address_that_falls_to_a_prefix_is_no_longer_known(form: ModuleType) -> None:
