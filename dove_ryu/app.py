@@ -43,7 +43,8 @@ class DoveApp(framework.RyuApp):
         self._settings = settings = config.settings(framework.CONF)
         try:
             self._store = open_store(settings.store)
-            self._service = Service(self._store, lane_form.load(settings.lane))
+            self._form = lane_form.load(settings.lane)
+            self._service = Service(self._store, self._form)
             self._service.start()
         except (StoreError, lane_form.NotCompiled) as error:
             raise config.StartupError(str(error)) from None
@@ -65,6 +66,7 @@ class DoveApp(framework.RyuApp):
         Link.allowance = Allowance(self._settings.endpoint_rate, self._settings.endpoint_burst)
         Datapath.application = APPLICATION
         Datapath.ours = self._hear
+        Datapath.form = self._form
         sys.setswitchinterval(LANE_PATIENCE)
         self._binder.start()
         self._health.start()

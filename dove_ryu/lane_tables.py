@@ -65,7 +65,7 @@ class LaneTables:
         self._desks: dict[int, Desk] = {}
         self._counted: dict[int, dict[Outcome, int]] = {}
         self._port_names: dict[str, int] = {}
-        self._templates = Templates(self._archive.templates, form.Template)
+        self._templates = Templates(self._archive, form.Template)
         self._explored: set[tuple[int, str]] = set()
         self._led: dict[int, set[int]] = {}
         self._unfilled: deque[tuple[object, Iterator[None]]] = deque()

@@ -20,7 +20,7 @@ from dove_ryu.openflow.fields import OUTPUT_PORT, SEGMENT_LABEL, Cookie, Kind
 from dove_ryu.openflow.flow import Flow
 from dove_ryu.openflow.oxm import Field
 from dove_ryu.southbound import codec
-from dove_ryu.southbound.lane import Template
+from dove_ryu.southbound.lane import Archive, Template
 
 MOST_FOR_POLICIES = 1 << 16
 """Templates of policy flows that are kept, some thirty megabytes; of more, most are of what nobody has any more."""
@@ -33,19 +33,18 @@ _PORT, _TUNNEL, _LABEL = 0x9097F1E5, 0x7A8B9CADBECFD0E1F20314253647586A, 0x1ABE1
 
 
 class Templates:
-    """The templates by number, in a list that all desks have.
+    """The templates by number, which all desks have.
 
-    :param held: that list.
+    :param archive: keeps them.
     :param make: makes a template of a message and its holes.
     """
 
-    def __init__(self, held: list[Template], make: Callable[..., Template]) -> None:
-        self._held = held
+    def __init__(self, archive: Archive, make: Callable[..., Template]) -> None:
+        self._archive = archive
         self._make = make
         self._policies: dict[tuple[Action, ...], int] = {}
         self._locations: dict[tuple[Field, ...], int] = {}
         self._free: list[int] = []
-        self._resting: list[int] = []
 
     @property
     def crowded(self) -> bool:
@@ -53,12 +52,8 @@ class Templates:
         return len(self._policies) >= MOST_FOR_POLICIES
 
     def forget_policies(self) -> None:
-        """Let other templates take the numbers of the policies', the next time that this is called.
-
-        Nobody refers to them any more, but for the lane's thread, perhaps, in the middle of an answer.
-        """
-        self._free += self._resting
-        self._resting = list(self._policies.values())
+        """Let other templates take the numbers of the policies', to which nobody refers any more."""
+        self._free += self._policies.values()
         self._policies.clear()
 
     def policy(self, actions: tuple[Action, ...]) -> tuple[int, int]:
@@ -96,8 +91,8 @@ class Templates:
         """A new template that has its holes where *flow* has the samples."""
         data = codec.change(flow)
         made = self._make(data, {name: _only(data, sample) for name, sample in samples.items()}, *sizes)
-        number = self._free.pop() if self._free else len(self._held)
-        self._held[number : number + 1] = [made]
+        number = self._free.pop() if self._free else len(self._archive.templates)
+        self._archive.keep(number, made)
         return number
 
 

@@ -27,15 +27,15 @@ import contextlib
 import logging
 import os
 import ssl
-import threading
 import time
 from collections.abc import Callable, Iterable
+from types import ModuleType
 from typing import Any, ClassVar
 
-from dove_ryu.southbound import framework
+from dove_ryu.southbound import framework, lane
 from dove_ryu.southbound.framing import HEADER, HangUp, is_ours, split
-from dove_ryu.southbound.lane import Desk
-from dove_ryu.southbound.lane_loop import LANE_LOOP, RECEIVE_BUFFER
+from dove_ryu.southbound.lane import RECEIVE_BUFFER, Desk, Line
+from dove_ryu.southbound.lane_loop import loop_of
 
 LOG = logging.getLogger(__name__)
 
@@ -57,6 +57,9 @@ class Datapath(framework.Datapath):
     """Takes all messages of one read that are ours. It runs on the connection's thread, must not block, and answers
     with `write`, best once. An exception in it is logged and costs these requests, not the connection."""
 
+    form: ClassVar[ModuleType] = lane
+    """Of the fast lane."""
+
     live: ClassVar[set[Datapath]] = set()
     """The connections being served."""
 
@@ -69,7 +72,8 @@ class Datapath(framework.Datapath):
         # OpenSSL's objects are not for two threads at a time: a TLS socket is read under the lock as well.
         self._descriptor = connection.fileno()
         self._tls = isinstance(connection, ssl.SSLSocket)
-        self._lock = threading.Lock()  # never held across anything that waits
+        self._line: Line = self.form.Line(self, self._descriptor)  # never held across anything that waits
+        self._desk: Desk | None = None
         self._out = bytearray()
         self._moved = 0.0  # when output last moved, or began to be pending
         self._handshake_until = time.monotonic() + HANDSHAKE_SECONDS
@@ -80,10 +84,8 @@ class Datapath(framework.Datapath):
         self._waiting = False  # only then does news need the descriptor
         self._news = False
         self._early: list[bytes] = []
-        self._desk: Desk | None = None
         self._lent = False  # the lane loop reads this connection, until its end
         self._paused = False
-        self._rest = b""  # of the last read of the lane loop: the beginning of a message
         self._inbox: list[bytes] = []  # what the lane loop has read and has to wait for applications
         self._next_echo = time.monotonic() + self.echo_request_interval
 
@@ -96,8 +98,11 @@ class Datapath(framework.Datapath):
 
     @desk.setter
     def desk(self, desk: Desk | None) -> None:
-        with self._lock:
+        with self._line:
             self._desk = desk
+            if desk is not None:
+                self._line.desk = desk
+            self._see()
             self._wake_up()
 
     @property
@@ -110,7 +115,9 @@ class Datapath(framework.Datapath):
 
         False when the connection is closing: the bytes will not arrive.
         """
-        with self._lock:
+        if self._line.say(data):
+            return self._failure is None
+        with self._line:
             if self._failure or self._ending or not self.is_active:
                 return False
             if not self._out:
@@ -121,31 +128,45 @@ class Datapath(framework.Datapath):
                 self._failure = f"{len(self._out)} bytes wait for a switch that does not read them"
             if self._out or self._failure:
                 self._wake_up()
+            self._see()
             return self._failure is None
 
-    def send(self, buf: bytes, close_socket: bool = False) -> bool:
+    def keep_unsent(self, unsent: bytes, reason: str | None) -> None:
+        """What the kernel does not take now (:class:`dove_ryu.southbound.lane.Keeper`).  Holds the line."""
+        self._moved = time.monotonic()
+        self._out += unsent
+        self._failure = reason
+        self._see()
+        self._wake_up()
+
+    def send(self, buf: bytes | bytearray, close_socket: bool = False) -> bool:
         """The framework's way to send; `send_msg` ends here. With `close_socket` it is the last that is sent."""
-        accepted = self.write(buf)
+        accepted = self.write(bytes(buf))
         if close_socket:
-            with self._lock:
+            with self._line:
                 self._ending = True
+                self._see()
                 self._wake_up()
         return accepted
 
     def close(self) -> None:
         """End the connection, from any thread; observers learn of it by EventOFPStateChange."""
         self.set_state(framework.DEAD_DISPATCHER)
-        with self._lock:
+        with self._line:
             self._wake_up()
 
+    def _see(self) -> None:
+        """Let the lane know whether a turn is as most are.  Holds the line."""
+        self._line.clear = self._desk is not None and not (self._tls or self._out or self._failure or self._ending)
+
     def _wake_up(self) -> None:
-        """Let the connection's thread see what has changed. Holds the lock."""
+        """Let the connection's thread see what has changed. Holds the line."""
         if self._waiting and not self._news:
             os.eventfd_write(self._wake, 1)
         self._news = True
 
     def _flush(self) -> None:
-        """Give the kernel what it takes now. Holds the lock; an error is kept for the connection's thread."""
+        """Give the kernel what it takes now. Holds the line; an error is kept for the connection's thread."""
         try:
             while self._out:
                 sent = self.socket.send(self._out)
@@ -171,7 +192,7 @@ class Datapath(framework.Datapath):
             LOG.warning("%s: closed: %s", self, reason)
         finally:
             Datapath.live.discard(self)
-            with self._lock:
+            with self._line:
                 self.is_active = False
                 self._waiting = False  # so that nobody writes to the descriptor that is closed here
                 self._out.clear()
@@ -197,69 +218,40 @@ class Datapath(framework.Datapath):
             reads += 1
             if reads % READS_IN_A_ROW == 0:
                 framework.hub.sleep(0)
-        self._rest = bytes(buffer[:filled])
+        self._line.rest = bytes(buffer[:filled])
 
     def _lend(self) -> None:
         """Let the lane loop read; here is left what may take its time."""
         self._lent = True
         if self.desk is not None:
             self.desk.echoes = not framework.is_observed(self.ofp_brick, framework.ofp_event.EventOFPEchoRequest)
-        LANE_LOOP.adopt(self)
+        loop = loop_of(self.form)
+        loop.adopt(self._line, self._descriptor)
         try:
             while self.state != framework.DEAD_DISPATCHER:
                 self._wait()
-                with self._lock:
+                with self._line:
                     messages, self._inbox = self._inbox, []
                 for message in messages:
                     self._dispatch(message)
                 if self._paused and self.pending <= HIGH_WATER:
                     self._paused = False
-                    LANE_LOOP.resume(self)
+                    loop.resume(self._descriptor)
         finally:
-            LANE_LOOP.release(self)
+            loop.release(self._descriptor)
 
     # ---- the lane loop's thread ------------------------------------------------------------------
 
-    def fileno(self) -> int:
-        """The descriptor that the lane loop waits for."""
-        return int(self.socket.fileno())
+    def end_turn(self, unsent: bytes, reason: str | None) -> bool:
+        """A turn of the line has left something over (:class:`dove_ryu.southbound.lane.Keeper`).  Holds the line."""
+        if reason is not None:
+            return self._fail(reason)
+        if unsent:
+            self.keep_unsent(unsent, None)
+        return self._keep(self._line.desk.take_others())
 
-    def read_turn(self, buffer: bytearray) -> bool:
-        """Read once, answer what the desk can, leave the rest to the others; whether more may be read now."""
-        with self._lock:
-            desk = self._desk
-            if desk is not None and not (self._tls or self._out or self._failure or self._ending):
-                return self._read_at(desk, buffer)
-        return self._read_apart(buffer)
-
-    def _read_at(self, desk: Desk, buffer: bytearray) -> bool:
-        """A turn as most are: nothing is pending, and the desk itself reads and sends.  Holds the lock."""
-        kept = len(self._rest)
-        if kept:
-            buffer[:kept] = self._rest
-        others: list[bytes] = []
-        try:
-            consumed = desk.read(self._descriptor, buffer, kept, others)
-        except EOFError as end:
-            return self._fail(str(end))
-        except ValueError as error:
-            return self._fail(f"malformed message: {error}")
-        except OSError as error:
-            return self._fail(f"cannot receive: {error.strerror or error}")
-        if kept or consumed < desk.filled:
-            self._rest = bytes(buffer[consumed : desk.filled])
-        if desk.used:
-            try:
-                sent = desk.send(self._descriptor)
-            except OSError as error:
-                return self._fail(f"cannot send: {error.strerror or error}")
-            if sent < desk.used:
-                self._moved = time.monotonic()
-                self._out += memoryview(desk.answers)[sent : desk.used]
-        return self._end_turn(others) if others or self._out else True
-
-    def _end_turn(self, messages: list[bytes]) -> bool:
-        """See to what a turn has left over; whether more may be read now.  Holds the lock."""
+    def _keep(self, messages: list[bytes]) -> bool:
+        """Hand over what is ours, keep the rest for the applications; whether more may be read now.  Holds the line."""
         self._inbox += self._ordinary(messages)
         self._paused = self.pending > HIGH_WATER or len(self._inbox) > INBOX_LIMIT
         if self._inbox or self._out:
@@ -267,25 +259,27 @@ class Datapath(framework.Datapath):
         return not self._paused
 
     def _fail(self, reason: str) -> bool:
-        """Let the connection end for this reason, if there is no other yet; no more is read.  Holds the lock."""
+        """Let the connection end for this reason, if there is no other yet; no more is read.  Holds the line."""
         self._failure = self._failure or reason
+        self._see()
         self._wake_up()
         return False
 
-    def _read_apart(self, buffer: bytearray) -> bool:
+    def read_apart(self, buffer: bytearray) -> bool:
         """A turn of a connection that is encrypted, has output pending, has no desk, or is ending."""
-        kept = len(self._rest)
-        buffer[:kept] = self._rest
+        rest = self._line.rest
+        kept = len(rest)
+        buffer[:kept] = rest
         try:
             with memoryview(buffer) as view:
                 filled = kept + self._receive(view[kept:])
             messages, consumed = self._answer(buffer, filled)
         except HangUp as reason:
-            with self._lock:
+            with self._line:
                 return self._fail(str(reason))
-        self._rest = bytes(buffer[consumed:filled])
-        with self._lock:
-            return self._end_turn(messages)
+        with self._line:
+            self._line.rest = bytes(buffer[consumed:filled])
+            return self._keep(messages)
 
     def _answer(self, buffer: bytearray, filled: int) -> tuple[list[bytes], int]:
         """Answer what the desk can; the other messages, and how many bytes the whole messages take.
@@ -296,7 +290,7 @@ class Datapath(framework.Datapath):
         if desk is None:
             return split(memoryview(buffer)[:filled])
         others: list[bytes] = []
-        with self._lock:
+        with self._line:
             try:
                 consumed = desk.take(buffer, filled, others)
             except ValueError as error:
@@ -306,6 +300,7 @@ class Datapath(framework.Datapath):
                     self._moved = time.monotonic()
                 self._out += memoryview(desk.answers)[: desk.used]
                 self._flush()
+                self._see()
         return others, consumed
 
     def _receive(self, buffer: memoryview) -> int:
@@ -314,7 +309,7 @@ class Datapath(framework.Datapath):
             return 0
         try:
             if self._tls:
-                with self._lock:
+                with self._line:
                     received = self.socket.recv_into(buffer)
             else:
                 received = self.socket.recv_into(buffer)
@@ -328,14 +323,14 @@ class Datapath(framework.Datapath):
 
     def _wait(self) -> None:
         """Wait for input, for room for output, for a sender's word or for the next deadline; then see to all."""
-        with self._lock:
+        with self._line:
             self._waiting = not self._news
             self._news = False
             pending = len(self._out)
         if self._waiting:
             reads = [self._wake, self.socket.fileno()] if pending <= HIGH_WATER and not self._lent else [self._wake]
             framework.wait(reads, [self.socket.fileno()] if pending else [], self._next_deadline(pending))
-        with self._lock:
+        with self._line:
             self._waiting = False
         self._push()
         self._drain_wake()
@@ -344,8 +339,9 @@ class Datapath(framework.Datapath):
     def _push(self) -> None:
         """Try again to send what the kernel did not take from the senders."""
         if self._out:
-            with self._lock:
+            with self._line:
                 self._flush()
+                self._see()
 
     def _drain_wake(self) -> None:
         try:

@@ -25,6 +25,11 @@ Sources: OpenFlow 1.3.5, sections 7.2.3, 7.3.7 and 7.4.1.
 
 from __future__ import annotations
 
+import errno
+import os
+import select
+from typing import Any, Protocol
+
 import cython
 
 from dove_ryu.openflow.fields import APPLICATION, BY_ADDRESS, SOURCE_DOMAIN
@@ -32,25 +37,39 @@ from dove_ryu.openflow.oxm import IN_PORT, METADATA, REGISTERS, Field
 
 if cython.compiled:
     from cython.cimports.dove_ryu.southbound.lane_memory import (
+        Lock,
+        Objects,
         Octets,
         Record,
         Table,
+        Watch,
         Word,
         address_of,
         approach,
+        await_ready,
+        be_prompt,
         clear_table,
         copy,
         cut,
         find,
         fixed,
+        free_lock,
         free_table,
+        free_watch,
+        give,
+        hold,
+        hold_politely,
+        items,
+        new_lock,
         new_table,
+        new_watch,
         octets,
         put16,
         put24,
         put32,
         put64,
         put_record,
+        ready_one,
         receive,
         remove_record,
         table_at,
@@ -64,25 +83,39 @@ if cython.compiled:
     )
 else:
     from dove_ryu.southbound.lane_memory import (
+        Lock,
+        Objects,
         Octets,
         Record,
         Table,
+        Watch,
         Word,
         address_of,
         approach,
+        await_ready,
+        be_prompt,
         clear_table,
         copy,
         cut,
         find,
         fixed,
+        free_lock,
         free_table,
+        free_watch,
+        give,
+        hold,
+        hold_politely,
+        items,
+        new_lock,
         new_table,
+        new_watch,
         octets,
         put16,
         put24,
         put32,
         put64,
         put_record,
+        ready_one,
         receive,
         remove_record,
         table_at,
@@ -143,6 +176,8 @@ _ACTION = cython.declare(cython.int, 16)  # bytes of each action
 
 TO_DSWITCH, TO_PORT = 0, 1
 """What a way leads to."""
+_DSWITCH = cython.declare(cython.int, TO_DSWITCH)
+_PORT = cython.declare(cython.int, TO_PORT)
 
 # How far the number of the template for each kind of address is shifted in a way's record.
 _BY_MAC = cython.declare(cython.int, 0)
@@ -151,8 +186,24 @@ _BY_IPV6 = cython.declare(cython.int, 40)
 
 _LOWER = cython.declare(cython.ulonglong, 0xFFFFFFFF)
 
+RECEIVE_BUFFER = 256 * 1024
+"""Bytes of one read of the kernel; an OpenFlow message has at most 64 KiB."""
+_INPUT = cython.declare(cython.int, RECEIVE_BUFFER)
+# How the thread that reads is preferred: at its busiest it leaves a tenth of a core that has nobody else to others.
+_NICE, _TURN = -10, 100_000
+
+# What becomes of a turn: more may be read now, or nothing more, or it is not the line's.
+_MORE = cython.declare(cython.int, 1)
+_APART = cython.declare(cython.int, 2)
+
 _ROOM = 1 << 16  # bytes that the answers of a read have at first
-_TOGETHER = 32  # messages that are dealt with at a time; more would wait for the memory no longer than these
+_TOGETHER = cython.declare(
+    cython.int, 32
+)  # messages that are dealt with at a time; more would wait for the memory no longer than these
+
+
+_TABLES = cython.declare(Lock, new_lock())  # held by who writes tables, and while requests are looked up
+_AGAIN = cython.declare(cython.int, -errno.EAGAIN)
 
 
 @cython.final
@@ -166,6 +217,7 @@ class Template:
     """
 
     data: bytes
+    _octets: Octets
     size: cython.int
     vni: cython.int
     address: cython.int
@@ -181,6 +233,7 @@ class Template:
 
     def __init__(self, data: bytes, holes: dict[str, int], address_size: int = 0, tunnel_size: int = 0) -> None:
         self.data = data
+        self._octets = fixed(data)
         self.size = len(data)
         self.vni = holes["vni"]
         self.domain = holes["domain"]
@@ -215,15 +268,25 @@ class Index:
 
     def put(self, high: cython.ulonglong, low: cython.ulonglong, record: tuple[int, int, int, int, int]) -> None:
         """Let there be this record under the key."""
-        put_record(self.table, high, low, record)
+        hold_politely(_TABLES)
+        try:
+            put_record(self.table, high, low, record)
+        finally:
+            give(_TABLES)
 
     def remove(self, high: cython.ulonglong, low: cython.ulonglong) -> None:
         """Let there be no record under the key."""
+        hold_politely(_TABLES)
         remove_record(self.table, high, low)
+        give(_TABLES)
 
     def clear(self) -> None:
         """Remove all."""
-        clear_table(self.table)
+        hold_politely(_TABLES)
+        try:
+            clear_table(self.table)
+        finally:
+            give(_TABLES)
 
 
 @cython.final
@@ -311,6 +374,10 @@ class Archive:
     answers: bytearray = cython.declare(bytearray, visibility="readonly")
     _requests: list[Request]
     _sheets: Index  # once more, for who goes to a table straight: where each of a sheet's tables is
+    _cut: Objects  # the templates
+    _asked: Objects  # the requests
+    _output: Octets  # the answers
+    _room: cython.int
 
     def __init__(self) -> None:
         self.sheets = {}
@@ -318,40 +385,47 @@ class Archive:
         self.answers = bytearray(_ROOM)
         self._requests = [Request() for _ in range(_TOGETHER)]
         self._sheets = Index()
+        self._cut, self._asked = items(self.templates), items(self._requests)
+        self._output, self._room = octets(self.answers), _ROOM
 
     def put(self, vni: int, sheet: Sheet) -> None:
         """Let this be the sheet of a network that has none."""
         self.sheets[vni] = sheet
-        self._sheets.put(
-            0,
-            vni,
-            (
-                address_of(sheet.by_mac.table),
-                address_of(sheet.by_ipv4.table),
-                address_of(sheet.by_ipv6.table),
-                address_of(sheet.rules.table),
-                0,
-            ),
-        )
+        places = address_of(sheet.by_mac.table), address_of(sheet.by_ipv4.table), address_of(sheet.by_ipv6.table)
+        self._sheets.put(0, vni, (*places, address_of(sheet.rules.table), 0))
 
     def drop(self, vni: int) -> Sheet | None:
         """Forget a network: the sheet that it had."""
         self._sheets.remove(0, vni)
         return self.sheets.pop(vni, None)
 
+    def keep(self, number: int, template: Template) -> None:
+        """Let this be the template of a number, one that another had or the next."""
+        hold_politely(_TABLES)
+        self.templates[number : number + 1] = [template]
+        self._cut = items(self.templates)
+        give(_TABLES)
+
+    @cython.ccall
+    def widen(self, least: cython.int) -> cython.void:
+        """Let there be room for so many bytes of answers."""
+        if least > self._room:
+            self._room = max(2 * self._room, least)
+            widen(self.answers, self._room)
+            self._output = octets(self.answers)
+
 
 @cython.cclass
 class Desk:
     """Where the requests of one dSwitch are answered.
 
-    Only one thread calls :meth:`take`, of all desks; the tables may change at any other time, entry by entry.
+    One thread at a time is at any desk; the tables may change between two batches of requests, entry by entry.
 
     :ivar archive: every desk has the same.
     :ivar ways: by TO_DSWITCH and the datapath id of another dSwitch, or TO_PORT and the number of the name of a port of
         this one: the numbers of the templates (20 bits each: for MAC, IPv4 and IPv6 addresses), the output port, and
         the two halves of the address of the tunnel's other end.
     :ivar answers: what is to be sent, in its first :attr:`used` bytes, until another desk answers.
-    :ivar filled: how many bytes of the buffer the last :meth:`read` has left filled.
     :ivar echoes: whether echo requests are answered here, because nobody else wants to know of them.
     :ivar allowed: how many requests were answered so.
     :ivar denied: how many requests were answered so.
@@ -361,14 +435,17 @@ class Desk:
     ways: Index = cython.declare(Index, visibility="readonly")
     answers: bytearray = cython.declare(bytearray, visibility="readonly")
     used: cython.int = cython.declare(cython.int, visibility="readonly")
-    filled: cython.int = cython.declare(cython.int, visibility="readonly")
     echoes: cython.bint = cython.declare(cython.bint, visibility="public")
     allowed: cython.ulonglong = cython.declare(cython.ulonglong, visibility="readonly")
     denied: cython.ulonglong = cython.declare(cython.ulonglong, visibility="readonly")
+    _others: list[bytes]
+    _left: cython.int  # how many others the last read had
+    _malformed: cython.int  # how long a message says it is that cannot be so short
     _here: cython.ulonglong
     _location: cython.uint
     _policy: cython.uint
     _resubmission: bytes
+    _resubmits: Octets
 
     def __init__(
         self,
@@ -386,40 +463,16 @@ class Desk:
         self.archive = archive
         self.ways = Index()
         self.answers = archive.answers
+        self._others = []
         self.used = 0
-        self.filled = 0
         self.echoes = False
         self.allowed = 0
         self.denied = 0
+        self._left = 0
+        self._malformed = 0
         self._here = dpid
         self._location, self._policy = tables
-        self._resubmission = resubmission
-
-    def read(self, descriptor: cython.int, buffer: bytearray, kept: cython.int, others: list[bytes]) -> cython.int:
-        """Read from a socket once, without waiting, and :meth:`take` what has come.
-
-        :param kept: how many bytes of *buffer* are the beginning of a message that had not all come before.
-        :returns: how many bytes the whole messages take, of the first :attr:`filled` of *buffer*.
-        :raises ValueError: where a message says that it is shorter than its header.
-        :raises EOFError: at the stream's end.
-        :raises OSError: where the socket cannot be read any more.
-        """
-        self.used = 0
-        self.filled = kept
-        received: cython.int = receive(descriptor, buffer, kept)
-        if received == 0:
-            raise EOFError("the switch has closed it")
-        if received < 0:
-            return 0
-        self.filled = kept + received
-        return self.take(buffer, self.filled, others)
-
-    def send(self, descriptor: cython.int) -> cython.int:
-        """Give a socket the answers, as many as it takes now: how many bytes.
-
-        :raises OSError: where it can take no more at all.
-        """
-        return transmit(descriptor, self.answers, self.used)
+        self._resubmission, self._resubmits = resubmission, fixed(resubmission)
 
     def take(self, buffer: bytearray, filled: cython.int, others: list[bytes]) -> cython.int:
         """Answer the requests among the first *filled* bytes of *buffer*, and cut out all other messages.
@@ -428,44 +481,82 @@ class Desk:
         :returns: how many bytes the whole messages take; what follows is the beginning of one.
         :raises ValueError: where a message says that it is shorter than its header; then nothing is answered.
         """
-        at: cython.int = 0
-        count: cython.int = _TOGETHER
-        number: cython.int
-        length: cython.int
-        request: Request
-        requests: list[Request] = self.archive._requests
-        data: Octets = octets(buffer)
-        self.used = 0
         if filled > len(buffer):
             raise ValueError(f"{filled} bytes in a buffer of {len(buffer)}")
-        while count == _TOGETHER:
-            count = 0
-            while count < _TOGETHER and filled - at >= _HEADER_SIZE:
-                length = u16(data, at + 2)
-                if length < _HEADER_SIZE:
-                    self.used = 0
-                    raise ValueError(f"it says it is {length} bytes long, the header alone has {_HEADER_SIZE}")
-                if filled - at < length:
-                    break
-                request = requests[count]
-                request.at, request.length = at, length
-                request.hopeful = self._read(data, request)
-                at += length
-                count += 1
-            for number in range(count):
-                request = requests[number]
-                request.hopeful = request.hopeful and self._locate(request)
-            for number in range(count):
-                request = requests[number]
-                if not (request.hopeful and self._answer(data, request)) and not self._echo(data, request):
-                    others.append(cut(data, request.at, request.length))
+        data: Octets = octets(buffer)
+        taken: cython.int
+        with cython.nogil:
+            taken = self._take(data, filled)
+        others += self.take_others()
+        if taken < 0:
+            raise ValueError(self.complaint())
+        return taken
+
+    def take_others(self) -> list[bytes]:
+        """The messages that the last reads have left to others, once."""
+        others, self._others = self._others, []
+        return others
+
+    def complaint(self) -> str:
+        """What is wrong with a message of the last read."""
+        return f"it says it is {self._malformed} bytes long, the header alone has {_HEADER_SIZE}"
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _take(self, data: Octets, filled: cython.int) -> cython.int:
+        """The same; -1 where a message is malformed."""
+        at: cython.int = 0
+        before: cython.int = -1
+        self.used = self._left = 0
+        while at > before:
+            before = at
+            hold(_TABLES)
+            at = self._take_some(data, at, filled)
+            give(_TABLES)
+        if at < 0:
+            self.used = 0
+        return at
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _take_some(self, data: Octets, at: cython.int, filled: cython.int) -> cython.int:
+        """As many messages as are dealt with together: where the next one begins."""
+        count: cython.int = 0
+        number: cython.int
+        length: cython.int
+        asked: Objects = self.archive._asked
+        while count < _TOGETHER and filled - at >= _HEADER_SIZE:
+            length = u16(data, at + 2)
+            if length < _HEADER_SIZE:
+                self._malformed = length
+                return -1
+            if filled - at < length:
+                break
+            self._read(data, at, length, cython.cast(Request, asked[count]))
+            at += length
+            count += 1
+        for number in range(count):
+            self._locate(cython.cast(Request, asked[number]))
+        for number in range(count):
+            self._answer(data, cython.cast(Request, asked[number]))
         return at
 
     # ---- first step: what does it ask? ------------------------------------------------------------
 
     @cython.cfunc
-    def _read(self, data: Octets, request: Request) -> cython.bint:
-        """Take a message apart; False where it is no request, or not as Open vSwitch writes one."""
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _read(self, data: Octets, at: cython.int, length: cython.int, request: Request) -> cython.void:
+        """Take a message apart, which is no request perhaps, or not as Open vSwitch writes one."""
+        request.at, request.length = at, length
+        request.hopeful = self._is_read(data, request)
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _is_read(self, data: Octets, request: Request) -> cython.bint:
         at: cython.int = request.at
         table: cython.uint = u8(data, at + _TABLE) if request.length > _TABLE else 0
         matched: cython.int
@@ -483,6 +574,8 @@ class Desk:
         return self._read_frame(data, request)
 
     @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
     def _read_frame(self, data: Octets, request: Request) -> cython.bint:
         """Find the address that the packet goes to, and let the way to its place be paved."""
         frame: cython.int = request.frame
@@ -509,46 +602,74 @@ class Desk:
     # ---- second step: where is it? ----------------------------------------------------------------
 
     @cython.cfunc
-    def _locate(self, request: Request) -> cython.bint:
-        """Look up the destination's place; False where the tables do not hold it."""
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _locate(self, request: Request) -> cython.void:
+        """Look up the destination's place."""
+        if not request.hopeful:
+            return
         place: Record = find(request.places, request.place_spot, request.high, request.low)
         if not place:
-            return False
+            request.hopeful = False
+            return
         request.place = place
-        request.end = TO_PORT if place[3] == self._here else TO_DSWITCH
+        request.end = _PORT if place[3] == self._here else _DSWITCH
         request.toward = place[4] if place[3] == self._here else place[3]
         request.way_spot = approach(self.ways.table, request.end, request.toward)
         request.rule_spot = approach(request.rules, request.source, place[0] >> 32)
-        return True
 
     # ---- third step: the answer -------------------------------------------------------------------
 
     @cython.cfunc
-    def _answer(self, data: Octets, request: Request) -> cython.bint:
-        """Write the answer; False where the tables do not hold the rule or the way."""
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _answer(self, data: Octets, request: Request) -> cython.void:
+        """Write the answer, or leave the message to the others."""
+        if request.hopeful and self._is_found(request):
+            self._write(
+                data,
+                request,
+                cython.cast(Template, self.archive._cut[request.way[0] >> request.kind & 0xFFFFF]),
+                cython.cast(Template, self.archive._cut[request.rule[2]]),
+            )
+        elif self.echoes and u16(data, request.at) == _ECHO_REQUEST:
+            self._echo(data, request)
+        else:
+            with cython.gil:
+                self._leave(data, request)
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _is_found(self, request: Request) -> cython.bint:
+        """Look up the rule and the way; False where the tables do not hold them."""
         rule: Record = find(request.rules, request.rule_spot, request.source, request.place[0] >> 32)
         way: Record = find(self.ways.table, request.way_spot, request.end, request.toward)
-        templates: list[Template] = self.archive.templates
-        location: Template
-        policy: Template
-        to: cython.int
         if not rule or not way:
             return False
         request.rule, request.way = rule, way
-        location = templates[way[0] >> request.kind & 0xFFFFF]
-        policy = templates[rule[2]]
-        to = self._room(location.size + policy.size + request.resumed + request.size)
-        answers: Octets = octets(self.answers)
-        _write_location(answers, to, data, location, request, way, rule[1])
-        _write_policy(answers, to + location.size, policy, request, rule)
-        self._resume(answers, to + location.size + policy.size, data, request)
-        if rule[3]:
-            self.allowed += 1
-        else:
-            self.denied += 1
         return True
 
     @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _write(self, data: Octets, request: Request, location: Template, policy: Template) -> cython.void:
+        to: cython.int = self._reserve(location.size + policy.size + request.resumed + request.size)
+        _write_location(self.archive._output, to, data, location, request)
+        _write_policy(self.archive._output, to + location.size, policy, request)
+        self._resume(self.archive._output, to + location.size + policy.size, data, request)
+        if request.rule[3]:
+            self.allowed += 1
+        else:
+            self.denied += 1
+
+    @cython.cfunc
+    def _leave(self, data: Octets, request: Request) -> cython.void:
+        self._others.append(cut(data, request.at, request.length))
+        self._left += 1
+
+    @cython.cfunc
+    @cython.nogil
     @cython.exceptval(check=False)
     def _resume(self, answers: Octets, to: cython.int, data: Octets, request: Request) -> cython.void:
         """The packet, sent on with its port, its metadata and its registers."""
@@ -578,31 +699,33 @@ class Desk:
                 put32(answers, register + 12, 0)
                 register += _ACTION
                 at += 8
-        copy(answers, register, fixed(self._resubmission), 0, _ACTION)
+        copy(answers, register, self._resubmits, 0, _ACTION)
         copy(answers, to + request.resumed, data, request.frame, request.size)
 
     @cython.cfunc
-    def _echo(self, data: Octets, request: Request) -> cython.bint:
-        """Answer an echo request, if that is to be done here."""
-        if not self.echoes or u16(data, request.at) != _ECHO_REQUEST:
-            return False
-        to: cython.int = self._room(request.length)
-        answers: Octets = octets(self.answers)
-        copy(answers, to, data, request.at, request.length)
-        put16(answers, to, _ECHO_REPLY)
-        return True
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _echo(self, data: Octets, request: Request) -> cython.void:
+        """Answer an echo request."""
+        to: cython.int = self._reserve(request.length)
+        copy(self.archive._output, to, data, request.at, request.length)
+        put16(self.archive._output, to, _ECHO_REPLY)
 
     @cython.cfunc
-    def _room(self, size: cython.int) -> cython.int:
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _reserve(self, size: cython.int) -> cython.int:
         """Where the next *size* bytes of the answers go."""
         to: cython.int = self.used
-        if to + size > len(self.answers):
-            widen(self.answers, max(2 * len(self.answers), to + size))
         self.used = to + size
+        if self.used > self.archive._room:
+            with cython.gil:
+                self.archive.widen(self.used)
         return to
 
 
 @cython.cfunc
+@cython.nogil
 @cython.exceptval(check=False)
 def _read_match(data: Octets, at: cython.int, end: cython.int, request: Request) -> cython.bint:
     """Take a match apart; False where it is not as Open vSwitch writes it."""
@@ -636,6 +759,7 @@ def _read_match(data: Octets, at: cython.int, end: cython.int, request: Request)
 
 
 @cython.cfunc
+@cython.nogil
 @cython.exceptval(check=False)
 def _write_location(
     answers: Octets,
@@ -643,15 +767,14 @@ def _write_location(
     data: Octets,
     template: Template,
     request: Request,
-    way: Record,
-    expiry: Word,
 ) -> cython.void:
     """The location flow: the way's template with this destination's numbers."""
     place: Record = request.place
-    copy(answers, to, fixed(template.data), 0, template.size)
+    way: Record = request.way
+    copy(answers, to, template._octets, 0, template.size)
     put24(answers, to + template.vni, request.vni)
     put64(answers, to + _FLOW_COOKIE, place[1])
-    put16(answers, to + _FLOW_TIMEOUT, expiry)
+    put16(answers, to + _FLOW_TIMEOUT, request.rule[1])
     put32(answers, to + template.domain, place[0] >> 32)
     put32(answers, to + template.endpoint, place[0] & _LOWER)
     put32(answers, to + template.port, way[1])
@@ -667,10 +790,12 @@ def _write_location(
 
 
 @cython.cfunc
+@cython.nogil
 @cython.exceptval(check=False)
-def _write_policy(answers: Octets, to: cython.int, template: Template, request: Request, rule: Record) -> cython.void:
+def _write_policy(answers: Octets, to: cython.int, template: Template, request: Request) -> cython.void:
     """The policy flow: the rule's template with the numbers of these two domains."""
-    copy(answers, to, fixed(template.data), 0, template.size)
+    rule: Record = request.rule
+    copy(answers, to, template._octets, 0, template.size)
     put24(answers, to + template.vni, request.vni)
     put64(answers, to + _FLOW_COOKIE, rule[0])
     put16(answers, to + _FLOW_TIMEOUT, rule[1])
@@ -678,3 +803,262 @@ def _write_policy(answers: Octets, to: cython.int, template: Template, request: 
     put32(answers, to + template.domain, request.place[0] >> 32)
     if template.label >= 0:
         put24(answers, to + template.label, rule[4])
+
+
+# ---- connections ---------------------------------------------------------------------------------
+
+
+class Keeper(Protocol):
+    """Whose connection a line is, as far as the line needs it."""
+
+    def end_turn(self, unsent: bytes, reason: str | None) -> bool:
+        """A turn has left something over: whether more may be read now.  Its thread holds the line.
+
+        Messages may be among the desk's others.
+
+        :param unsent: what the kernel did not take of the answers.
+        :param reason: why the connection can be used no more, if it cannot.
+        """
+
+    def keep_unsent(self, unsent: bytes, reason: str | None) -> None:
+        """What :meth:`Line.say` could not send, and why never, if so.  Its thread holds the line."""
+
+    def read_apart(self, buffer: bytearray) -> bool:
+        """A turn of a line that is not :attr:`Line.clear`, which its thread does not hold."""
+
+
+@cython.final
+@cython.cclass
+class Line:
+    """A connection, and its lock: ``with line:`` holds it.
+
+    Whoever sends over the connection holds the line, and so does a turn, from the reading to the sending: what takes an
+    answer back is sent after it.
+
+    :ivar clear: whether a turn is as most are: there is a desk, nothing is pending, nothing is encrypted.  Who holds the
+        line may change it.
+    :ivar desk: where its requests are answered, while it is clear; likewise.
+    """
+
+    clear: cython.bint = cython.declare(cython.bint, visibility="public")
+    desk: Desk = cython.declare(Desk, visibility="public")
+    _keeper: Any
+    _lock: Lock
+    _descriptor: cython.int
+    _rest: bytearray  # the beginning of a message, in its first _kept bytes
+    _beginning: Octets
+    _kept: cython.int
+    _most: cython.int
+
+    def __init__(self, keeper: Keeper | None, descriptor: int) -> None:
+        """
+        :param keeper: None for a line that has no turn.
+        """
+        self.clear = False
+        self._keeper = keeper
+        self._lock = new_lock()
+        self._descriptor = descriptor
+        self._kept, self._most = 0, 0
+        self._rest = bytearray()
+        self._beginning = octets(self._rest)
+
+    def __dealloc__(self) -> None:
+        free_lock(self._lock)
+
+    def __enter__(self) -> None:
+        hold_politely(self._lock)
+
+    def __exit__(self, *_: object) -> None:
+        give(self._lock)
+
+    @property
+    def rest(self) -> bytes:
+        """The beginning of a message, all of which has not come."""
+        return bytes(self._rest[: self._kept])
+
+    @rest.setter
+    def rest(self, beginning: bytes) -> None:
+        self._kept = len(beginning)
+        if self._kept > self._most:
+            self._most = 2 * self._kept
+            widen(self._rest, self._most)
+            self._beginning = octets(self._rest)
+        self._rest[: self._kept] = beginning
+
+    def say(self, data: bytes) -> bool:
+        """Send, if the line is clear; whether it was.  What the kernel does not take now is the keeper's.
+
+        In one piece: a thread that had to wait for Python's lock in the middle would let the line wait as well.
+        """
+        size: cython.int = len(data)
+        sent: cython.int
+        hold_politely(self._lock)
+        try:
+            if not self.clear:
+                return False
+            sent = transmit(self._descriptor, fixed(data), size)
+            if sent != size:
+                self._keeper.keep_unsent(data[max(0, sent) :], _trouble("send", sent))
+            return True
+        finally:
+            give(self._lock)
+
+    def turn(self, buffer: bytearray) -> bool:
+        """Read once, answer what the desk can, leave the rest to the keeper; whether more may be read now."""
+        data: Octets = octets(buffer)
+        room: cython.int = len(buffer)
+        more: cython.int
+        with cython.nogil:
+            more = self._turn(data, room)
+        return bool(self._keeper.read_apart(buffer) if more == _APART else more)
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _turn(self, data: Octets, room: cython.int) -> cython.int:
+        """The same, but for lines that are not clear."""
+        more: cython.int = _APART
+        hold(self._lock)
+        if self.clear:
+            more = self._read(data, room)
+        give(self._lock)
+        return more
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _read(self, data: Octets, room: cython.int) -> cython.int:
+        taken: cython.int
+        sent: cython.int = 0
+        copy(data, 0, self._beginning, 0, self._kept)
+        filled: cython.int = receive(self._descriptor, data, self._kept, room)
+        if filled == _AGAIN:
+            return _MORE
+        if filled <= 0:
+            with cython.gil:
+                return self._lose(filled)
+        filled += self._kept
+        taken = self.desk._take(data, filled)
+        if self.desk.used:
+            sent = transmit(self._descriptor, self.desk.archive._output, self.desk.used)
+        if taken == filled and sent == self.desk.used and not self.desk._left:
+            self._kept = 0
+            return _MORE
+        with cython.gil:
+            return self._settle(data, filled, taken, sent)
+
+    @cython.cfunc
+    def _settle(self, data: Octets, filled: cython.int, taken: cython.int, sent: cython.int) -> cython.int:
+        """Let the keeper see to what a turn has left over."""
+        if taken < 0:
+            return bool(self._keeper.end_turn(b"", f"malformed message: {self.desk.complaint()}"))
+        self.rest = cut(data, taken, filled - taken)
+        if sent == self.desk.used and not self.desk._left:
+            return _MORE
+        unsent = bytes(self.desk.answers[max(0, sent) : self.desk.used])
+        return bool(self._keeper.end_turn(unsent, _trouble("send", sent)))
+
+    @cython.cfunc
+    def _lose(self, received: cython.int) -> cython.int:
+        """Let the keeper know that nothing more will come."""
+        return bool(self._keeper.end_turn(b"", _trouble("receive", received) or "the switch has closed it"))
+
+
+@cython.cfunc
+def _trouble(what: str, outcome: cython.int) -> str | None:
+    """Why a socket can be used no more, of what the kernel says."""
+    return None if outcome >= 0 or outcome == _AGAIN else f"cannot {what}: {os.strerror(-outcome)}"
+
+
+@cython.final
+@cython.cclass
+class Ring:
+    """All the lines that one thread reads, and its work, for which it wants Python's lock only now and then.
+
+    What is as most turns are it does alone.
+    """
+
+    _lines: list[Line]  # by descriptor, with nobody's where there is none
+    _nobody: Line
+    _buffer: bytearray
+    _epoll: select.epoll
+    _lock: Lock  # held for the turns of a round: a line that has been removed has no turn any more
+    _watch: Watch
+    _at: Objects
+    _size: cython.int
+    _input: Octets
+
+    def __init__(self) -> None:
+        self._nobody = Line(None, -1)
+        self._lines, self._buffer, self._epoll = [], bytearray(RECEIVE_BUFFER), select.epoll()
+        self._lock, self._watch = new_lock(), new_watch(self._epoll)
+        self._at, self._size, self._input = items(self._lines), 0, octets(self._buffer)
+
+    def __dealloc__(self) -> None:
+        free_lock(self._lock)
+        free_watch(self._watch)
+
+    def fileno(self) -> int:
+        """What can be read when a line can be."""
+        return int(self._epoll.fileno())
+
+    def add(self, line: Line, descriptor: int) -> None:
+        """Read this line from now on."""
+        hold_politely(self._lock)
+        self._lines += [self._nobody] * (descriptor + 1 - len(self._lines))
+        self._lines[descriptor] = line
+        self._at, self._size = items(self._lines), len(self._lines)
+        give(self._lock)
+        self._epoll.register(descriptor, select.EPOLLIN)
+
+    def resume(self, descriptor: int) -> None:
+        """A line whose turn said that nothing more may be read can be read again."""
+        self._epoll.modify(descriptor, select.EPOLLIN)
+
+    def remove(self, descriptor: int) -> None:
+        """Leave a line alone, whose socket may then be closed."""
+        hold_politely(self._lock)
+        self._lines[descriptor] = self._nobody
+        give(self._lock)
+        self._epoll.unregister(descriptor)
+
+    def serve(self) -> None:
+        """Do this for ever, before all else that wants the processor."""
+        be_prompt(_NICE, _TURN)
+        with cython.nogil:
+            while True:
+                self._round(-1)
+
+    def round(self) -> None:
+        """A turn for each line that has something now."""
+        with cython.nogil:
+            self._round(0)
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _round(self, patience: cython.int) -> cython.void:
+        number: cython.int
+        count: cython.int = await_ready(self._watch, patience)
+        hold(self._lock)
+        for number in range(count):
+            self._serve(ready_one(self._watch, number))
+        give(self._lock)
+
+    @cython.cfunc
+    @cython.nogil
+    @cython.exceptval(check=False)
+    def _serve(self, descriptor: cython.int) -> cython.void:
+        more: cython.int
+        if descriptor < self._size and cython.cast(Line, self._at[descriptor])._descriptor == descriptor:
+            more = cython.cast(Line, self._at[descriptor])._turn(self._input, _INPUT)
+            if more != _MORE:
+                with cython.gil:
+                    self._see_to(self._lines[descriptor], more)
+
+    @cython.cfunc
+    def _see_to(self, line: Line, more: cython.int) -> cython.void:
+        if more == _APART:
+            more = bool(line._keeper.read_apart(self._buffer))
+        if not more:
+            self._epoll.modify(line._descriptor, select.EPOLLONESHOT)  # nothing more, not even of its end

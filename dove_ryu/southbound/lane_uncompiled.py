@@ -20,10 +20,10 @@ from struct import Struct
 from typing import Any
 
 from dove_ryu.southbound import lane
-from dove_ryu.southbound.lane import COMPILED, TO_PORT, Archive, Index, Sheet, Template
+from dove_ryu.southbound.lane import COMPILED, TO_PORT, Archive, Index, Line, Ring, Sheet, Template
 from dove_ryu.southbound.lane_memory import Record, Table
 
-__all__ = ["COMPILED", "Archive", "Desk", "Index", "Sheet", "Template"]
+__all__ = ["COMPILED", "Archive", "Desk", "Index", "Line", "Ring", "Sheet", "Template"]
 
 _number = int.from_bytes
 _HEAD = Struct("!HH22xH").unpack_from  # version and type, length; the length of the match
@@ -49,31 +49,33 @@ class Desk(lane.Desk):
         super().__init__(archive, dpid, tables, resubmission)
         self._senders: dict[bytes, Sender] = {}
 
-    def take(self, buffer: bytearray, filled: int, others: list[bytes]) -> int:
-        """Answer the requests among the first *filled* bytes of *buffer*, and cut out all other messages.
-
-        See :meth:`dove_ryu.southbound.lane.Desk.take`.
-        """
-        if filled > len(buffer):
-            raise ValueError(f"{filled} bytes in a buffer of {len(buffer)}")
-        data, at, pieces = bytes(buffer[: max(0, filled)]) + _BEYOND, 0, list[bytes]()
+    def _take(self, data: bytearray, filled: int) -> int:
+        """Answer the requests among the first *filled* bytes of *data*; -1 where a message is malformed."""
+        read, at, pieces = bytes(data[: max(0, filled)]) + _BEYOND, 0, list[bytes]()
         senders, repeat = self._senders, self._repeat
+        left = 0
         while filled - at >= 8:
-            kind, length, matched = _HEAD(data, at)
+            kind, length, matched = _HEAD(read, at)
             end = at + length
             if length < 8:
-                self.used = 0
-                raise ValueError(f"it says it is {length} bytes long, the header alone has 8")
+                self.used, self._malformed = 0, length
+                return -1
             if end > filled:
                 break
             frame = at + 26 + (matched + 7 & ~7)
-            sender = senders.get(data[at + _TABLE : frame])
-            if sender is None or kind != _PACKET_IN or not repeat(sender, data, frame, end, pieces):
-                self._learn(data[at:end], pieces, others)
+            sender = senders.get(read[at + _TABLE : frame])
+            if sender is None or kind != _PACKET_IN or not repeat(sender, read, frame, end, pieces):
+                left += self._learn(read[at:end], pieces)
             at = end
-        self.answers[:] = b"".join(pieces)
-        self.used = len(self.answers)
+        self._left = left
+        self._put(b"".join(pieces))
         return at
+
+    def _put(self, answers: bytes) -> None:
+        """Let these be what is to be sent."""
+        self.used = 0
+        self._reserve(len(answers))
+        self.answers[: self.used] = answers
 
     def _repeat(self, sender: Sender, data: bytes, frame: int, end: int, pieces: list[bytes]) -> bool:
         """Put an answer together, if all its pieces are known."""
@@ -107,16 +109,16 @@ class Desk(lane.Desk):
             self.denied += 1
         return True
 
-    def _learn(self, message: bytes, pieces: list[bytes], others: list[bytes]) -> None:
-        """Let the one source deal with a message, and keep the pieces of what it writes."""
-        left = len(others)
-        super().take(bytearray(message), len(message), others)
-        if len(others) > left:
-            return
+    def _learn(self, message: bytes, pieces: list[bytes]) -> int:
+        """Let the one source deal with a message, and keep the pieces of what it writes; how many it has left over."""
+        super()._take(bytearray(message), len(message))
+        if self._left:
+            return self._left
         answer = bytes(self.answers[: self.used])
         pieces.append(answer)
         if message[1] != _ECHO_REQUEST:
             self._keep(message, answer)
+        return 0
 
     def _keep(self, message: bytes, answer: bytes) -> None:
         """Cut an answer into its pieces."""

@@ -171,6 +171,7 @@ def service(form: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Iterator[Servi
     made = Service(usual(), form)
     monkeypatch.setattr(Datapath, "application", APPLICATION)
     monkeypatch.setattr(Datapath, "ours", made.hear)
+    monkeypatch.setattr(Datapath, "form", form)
     yield made
     made.control.stop()
     framework.CONF.reset()

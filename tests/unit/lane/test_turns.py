@@ -12,7 +12,7 @@ import pytest
 from dove_ryu import config
 from dove_ryu.southbound import framework
 from dove_ryu.southbound.datapath import HIGH_WATER, Datapath
-from dove_ryu.southbound.lane_loop import RECEIVE_BUFFER
+from dove_ryu.southbound.lane import RECEIVE_BUFFER
 from tests.unit.dps.states import usual
 
 from .office import Office
@@ -24,7 +24,7 @@ Turn = tuple[Datapath, socket.socket, bytes]
 
 
 @pytest.fixture
-def turn(form: ModuleType) -> Iterator[Turn]:
+def turn(form: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Iterator[Turn]:
     """(A connection with a desk, its far end, what that must hear for one lot of MESSAGES)."""
     config.register(framework.CONF)
     config.parse(framework.CONF, [], "test")
@@ -36,6 +36,7 @@ def turn(form: ModuleType) -> Iterator[Turn]:
         here, address = listener.accept()
     here.settimeout(5)
     with here, peer:
+        monkeypatch.setattr(Datapath, "form", form)
         datapath = Datapath(here, address)
         datapath.desk = office.desks[DPID]
         yield datapath, peer, b"".join(office.plain(DPID, message) or b"" for message in MESSAGES)
@@ -56,9 +57,9 @@ def test_messages_that_come_in_pieces(turn: Turn) -> None:
     stream, buffer = b"".join(MESSAGES), bytearray(RECEIVE_BUFFER)
     for at in range(0, len(stream), 1001):
         peer.sendall(stream[at : at + 1001])
-        assert datapath.read_turn(buffer)
-    while len(datapath._rest):  # loopback may have been behind
-        assert datapath.read_turn(buffer)
+        assert datapath._line.turn(buffer)
+    while len(datapath._line.rest):  # loopback may have been behind
+        assert datapath._line.turn(buffer)
     assert hear(peer, len(expected)) == expected
 
 
@@ -69,27 +70,27 @@ def test_answers_that_the_kernel_does_not_take_at_once(turn: Turn) -> None:
     while more:
         peer.sendall(stream)
         lots += 1
-        more = datapath.read_turn(bytearray(RECEIVE_BUFFER))
+        more = datapath._line.turn(bytearray(RECEIVE_BUFFER))
     assert datapath.pending > HIGH_WATER
     heard = b""
     while len(heard) < lots * len(expected):
         heard += peer.recv(1 << 20)
         datapath._push()
-        datapath.read_turn(bytearray(RECEIVE_BUFFER))
+        datapath._line.turn(bytearray(RECEIVE_BUFFER))
     assert heard == expected * lots
 
 
 def test_the_end_of_a_connection(turn: Turn) -> None:
     datapath, peer, _ = turn
     peer.shutdown(socket.SHUT_WR)
-    assert not datapath.read_turn(bytearray(RECEIVE_BUFFER))
+    assert not datapath._line.turn(bytearray(RECEIVE_BUFFER))
     assert datapath._failure == "the switch has closed it"
 
 
 def test_what_is_no_message(turn: Turn) -> None:
     datapath, peer, _ = turn
     peer.sendall(MESSAGES[0] + bytes(8))
-    assert not datapath.read_turn(bytearray(RECEIVE_BUFFER))
+    assert not datapath._line.turn(bytearray(RECEIVE_BUFFER))
     assert datapath._failure is not None
     assert datapath._failure.startswith("malformed message: it says it is 0 bytes long")
 
@@ -98,5 +99,5 @@ def test_a_connection_that_is_reset(turn: Turn) -> None:
     datapath, peer, _ = turn
     datapath.write(b"unread")  # so that the far end's close is a reset
     peer.close()
-    assert not datapath.read_turn(bytearray(RECEIVE_BUFFER))
+    assert not datapath._line.turn(bytearray(RECEIVE_BUFFER))
     assert datapath._failure == "cannot receive: Connection reset by peer"
