@@ -200,4 +200,4 @@ def _joined(one: Match, other: Match) -> Match | None:
 
 def _numbered(lookout: Lookout, number: int, index: int) -> Lookout:
     cookie = int(Cookie(Kind.LOOKOUT, number, index))
-    return replace(lookout, flow=replace(lookout.flow, cookie=cookie))
+    return replace(lookout, flow=lookout.flow._replace(cookie=cookie))

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-from dove_ryu.features import Feature
+from dove_ryu.features import Feature, hosted
 from dove_ryu.model.tables import NetworkTables
 from dove_ryu.model.world import World
 from dove_ryu.openflow.flow import Flow, FlowChange, FlowKey
@@ -98,6 +98,9 @@ class StandingFlows:
             part = tables.with_only(dpid, (name for name in sorted(names) if tables.is_at(name, dpid)))
             for feature in self._features:
                 yield from feature.network_flows(self._world, dpid, part)
+            for here in hosted(self._world, dpid, part):
+                for feature in self._features:
+                    yield from feature.endpoint_flows(self._world, dpid, part, here)
 
     def _towards(self, dpid: int, name: str) -> Iterator[Flow]:
         appliance = self._world.appliances.get(name)

@@ -10,12 +10,12 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from dove_ryu.openflow.oxm import METADATA, REGISTERS, Field
 
 
-@dataclass(frozen=True, slots=True)
-class Bits:
+class Bits(NamedTuple):
     """Some bits of a field, under the name that the pipeline knows them by.
 
     :ivar name: the name in the documentation.

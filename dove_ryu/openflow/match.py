@@ -1,9 +1,15 @@
-"""What a flow compares with a packet: fields with values and masks, in one order for equal matches."""
+"""What a flow compares with a packet: fields with values and masks, in one order for equal matches.
+
+Most of what it takes to make a match depends on what is compared and not on its value: which other fields that needs,
+and which comes before which.  So it is found out once for each selection of names (:class:`Layout`).  And an endpoint's
+flows, which are made one after the other, compare the same few things again and again, so the latest terms are at hand.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from functools import cache
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
+from operator import attrgetter, itemgetter
 from typing import NamedTuple
 
 from dove_ryu.openflow import oxm
@@ -91,25 +97,45 @@ def match(values: Mapping[Field | Bits, Value] | None = None) -> Match:
     :param values: a value is a number, the field's own notation, ``ADDRESS/LENGTH`` for IP addresses, or (value, mask).
     :raises ValueError: where a value does not suit its field or two prerequisites contradict each other.
     """
-    terms: dict[Field, Term] = {}
-    for key, value in (values or {}).items():
-        term = _term(key, value)
-        if term.mask:  # a switch forgets a term that compares nothing, and the flow would come back as another
-            _merge(terms, term)
-        for needed in _prerequisites(term.field):
-            _merge(terms, needed)
-    return Match(tuple(sorted(terms.values(), key=_rank)))
+    if not values:
+        return Match()
+    common = layout(tuple(values))
+    terms = [*common.prerequisites, *map(_term, values, values.values())]
+    arranged = _merged(terms) if common.arrange is None else common.arrange(terms)
+    # A switch forgets a term that compares nothing, and the flow would come back as another.
+    return Match(tuple(filter(_MASK, arranged)))
 
 
-@cache
-def _prerequisites(which: Field) -> tuple[Term, ...]:
-    return tuple(Term(needed, value, needed.full_mask) for needed, value in which.requires)
+_MASK = attrgetter("mask")
 
 
-def _rank(term: Term) -> int:
-    return term.field.rank
+class Layout(NamedTuple):
+    """What all matches on the same names have in common, whatever the values.
+
+    :ivar fields: those that are named.
+    :ivar prerequisites: terms on those that must be compared along with them.
+    :ivar arrange: puts the prerequisites, and what is named after them, in order; None where two of them are about one
+        field, and it takes the values to say whether they agree.
+    """
+
+    fields: tuple[Field, ...]
+    prerequisites: tuple[Term, ...]
+    arrange: Callable[[Iterable[Term]], tuple[Term, ...]] | None
 
 
+@lru_cache(maxsize=1024)
+def layout(names: tuple[Field | Bits, ...]) -> Layout:
+    """The layout of matches on *names*."""
+    fields = tuple(name.field if isinstance(name, Bits) else name for name in names)
+    needed = dict.fromkeys(Term(need, value, need.full_mask) for field in fields for need, value in field.requires)
+    ranks = [field.rank for field in (*(term.field for term in needed), *fields)]
+    order = sorted(range(len(ranks)), key=ranks.__getitem__)
+    if len({*ranks}) < len(ranks):
+        return Layout(fields, tuple(needed), None)
+    return Layout(fields, tuple(needed), itemgetter(*order) if order != sorted(order) else tuple)
+
+
+@lru_cache(maxsize=1024)
 def _term(key: Field | Bits, value: Value) -> Term:
     if isinstance(key, Bits):
         if not isinstance(value, int) or value >> key.width:
@@ -129,13 +155,17 @@ def _term(key: Field | Bits, value: Value) -> Term:
     return Term(key, key.parse(value), key.full_mask)
 
 
-def _merge(terms: dict[Field, Term], term: Term) -> None:
-    known = terms.setdefault(term.field, term)
-    if known is term or known == term:
-        return
-    if known.mask & term.mask:
-        raise ValueError(f"{term} contradicts {known} in one match")
-    terms[term.field] = Term(term.field, known.value | term.value, known.mask | term.mask)
+def _merged(terms: Iterable[Term]) -> list[Term]:
+    """One term for each field, in order."""
+    merged: dict[Field, Term] = {}
+    for term in terms:
+        known = merged.setdefault(term.field, term)
+        if known == term:
+            continue
+        if known.mask & term.mask:
+            raise ValueError(f"{term} contradicts {known} in one match")
+        merged[term.field] = Term(term.field, known.value | term.value, known.mask | term.mask)
+    return sorted(merged.values(), key=lambda term: term.field.rank)
 
 
 def span(which: Field, low: int, width: int) -> str:

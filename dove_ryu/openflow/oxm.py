@@ -31,10 +31,10 @@ def mac_text(value: int) -> str:
 
 def mac_number(text: str) -> int:
     """The reverse of :func:`mac_text`; ValueError where *text* is no MAC address."""
-    octets = text.split(":")
-    if len(octets) != 6:
+    octets = bytes.fromhex(text.replace(":", " "))
+    if len(octets) != 6 or text.count(":") != 5:
         raise ValueError(f"{text!r} is no MAC address: six octets joined by ':' are needed")
-    return int.from_bytes(bytes([int(octet, 16) for octet in octets]), "big")
+    return int.from_bytes(octets, "big")
 
 
 def _ipv4_text(value: int) -> str:
