@@ -83,7 +83,7 @@ class Neighbour(Feature):
     def recall(self, world: World, dpid: int, tables: NetworkTables, installed: Flow) -> Flow | None:
         """The answer to the same question today."""
         if installed.table == NEIGHBOUR.number and installed.priority > WITHOUT_GAPS:
-            sought = next((term for term in installed.match.terms if term.field in _SOUGHT), None)
+            sought = next((term for term in installed.match if term.field in _SOUGHT), None)
             return installed if sought is not None and still_nobody(tables, sought) else None
         domain = tables.domain_of_number(installed.match.value(SOURCE_DOMAIN) or 0)
         asked = installed.match.text(oxm.ARP_TPA) or installed.match.text(oxm.ND_TARGET)

@@ -62,12 +62,12 @@ class SourceGuard(Feature):
 
 def _guard(here: Hosted, declared: Endpoint) -> Iterator[Flow]:
     own: Terms = {SOURCE_ENDPOINT: here.endpoint.number}
-    cookie = here.cookie
+    cookie, onward = here.cookie, (goto(NEIGHBOUR),)
     if not here.endpoint.guard:
-        yield SOURCE_GUARD.flow(100, own, [goto(NEIGHBOUR)], cookie)
+        yield SOURCE_GUARD.flow(100, own, onward, cookie)
         return
     for terms in _own_sources(here.endpoint):
-        yield SOURCE_GUARD.flow(100, own | terms, [goto(NEIGHBOUR)], cookie)
+        yield SOURCE_GUARD.flow(100, own | terms, onward, cookie)
     yield SOURCE_GUARD.flow(50, own | {oxm.IPV6_SRC: UNSPECIFIED_IPV6}, [], cookie)
     yield SOURCE_GUARD.flow(50, own | {oxm.IPV4_SRC: UNSPECIFIED_IPV4}, [], cookie)
     if declared.macs and declared.ips:

@@ -89,7 +89,7 @@ class Unicast(Feature):
         if installed.table != LOCATION.number:
             return None
         if installed.priority > WITHOUT_GAPS:
-            asked = next((term for term in installed.match.terms if term.field in _DESTINATIONS), None)
+            asked = next((term for term in installed.match if term.field in _DESTINATIONS), None)
             return installed if asked is not None and still_nobody(tables, asked) else None
         address = next(filter(None, map(installed.match.text, _DESTINATIONS)), None)
         if address is None or tables.owner(address) is None:

@@ -7,7 +7,7 @@ flows, which are made one after the other, compare the same few things again and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from operator import attrgetter, itemgetter
 from typing import NamedTuple
@@ -43,16 +43,16 @@ class Term(NamedTuple):
         return f"{self.field.name}={text(self.value)}/{text(self.mask)}"
 
 
-class Match(NamedTuple):
+class Match(tuple[Term, ...]):
     """What a flow matches: terms in the order of :data:`oxm.FIELDS`, prerequisites included."""
 
-    terms: tuple[Term, ...] = ()
+    __slots__ = ()
 
     def __str__(self) -> str:
         return ",".join(self._words())
 
     def _words(self) -> Iterator[str]:
-        values = {term.field: term.value for term in self.terms}
+        values = {term.field: term.value for term in self}
         eth_type, ip_proto = values.get(oxm.ETH_TYPE), values.get(oxm.IP_PROTO)
         spoken: set[Field] = set()
         if eth_type is not None:
@@ -61,14 +61,14 @@ class Match(NamedTuple):
                     spoken = said
                     yield oxm.SHORTHANDS[eth_type, proto]
                     break
-        for term in self.terms:
+        for term in self:
             if term.field not in spoken:
                 yield str(term)
 
     def value(self, key: Field | Bits) -> int | None:
         """What a field, or some bits of one, must be; None where they are not compared."""
         sought = key.field if isinstance(key, Bits) else key
-        for term in self.terms:
+        for term in self:
             if term.field is sought:
                 return key.read(term.value) if isinstance(key, Bits) else term.value
         return None
@@ -80,7 +80,7 @@ class Match(NamedTuple):
 
     def fields(self) -> frozenset[Field]:
         """The fields that are compared."""
-        return frozenset(term.field for term in self.terms)
+        return frozenset(term.field for term in self)
 
 
 Masked = tuple[int | str, int | str]
@@ -97,45 +97,49 @@ def match(values: Mapping[Field | Bits, Value] | None = None) -> Match:
     :param values: a value is a number, the field's own notation, ``ADDRESS/LENGTH`` for IP addresses, or (value, mask).
     :raises ValueError: where a value does not suit its field or two prerequisites contradict each other.
     """
-    if not values:
-        return Match()
-    common = layout(tuple(values))
-    terms = [*common.prerequisites, *map(_term, values, values.values())]
-    arranged = _merged(terms) if common.arrange is None else common.arrange(terms)
-    # A switch forgets a term that compares nothing, and the flow would come back as another.
-    return Match(tuple(filter(_MASK, arranged)))
-
-
-_MASK = attrgetter("mask")
+    values = {} if values is None else values
+    return layout(tuple(values)).match(values)
 
 
 class Layout(NamedTuple):
     """What all matches on the same names have in common, whatever the values.
 
-    :ivar fields: those that are named.
-    :ivar prerequisites: terms on those that must be compared along with them.
+    :ivar fields: those that are compared.
+    :ivar prerequisites: terms that must be compared along with what is named.
     :ivar arrange: puts the prerequisites, and what is named after them, in order; None where two of them are about one
         field, and it takes the values to say whether they agree.
     """
 
     fields: tuple[Field, ...]
     prerequisites: tuple[Term, ...]
-    arrange: Callable[[Iterable[Term]], tuple[Term, ...]] | None
+    arrange: Callable[[Sequence[Term]], Iterable[Term]] | None
+
+    def match(self, values: Mapping[Field | Bits, Value]) -> Match:
+        """The match on *values*, whose names are those of the layout."""
+        terms = [*self.prerequisites, *map(_term, values, values.values())]
+        arranged = _merged(terms) if self.arrange is None else self.arrange(terms)
+        # A switch forgets a term that compares nothing, and the flow would come back as another.
+        return Match(filter(_MASK, arranged))
+
+
+_MASK = attrgetter("mask")
 
 
 @lru_cache(maxsize=1024)
 def layout(names: tuple[Field | Bits, ...]) -> Layout:
     """The layout of matches on *names*."""
-    fields = tuple(name.field if isinstance(name, Bits) else name for name in names)
-    needed = dict.fromkeys(Term(need, value, need.full_mask) for field in fields for need, value in field.requires)
-    ranks = [field.rank for field in (*(term.field for term in needed), *fields)]
+    named = [name.field if isinstance(name, Bits) else name for name in names]
+    needed = dict.fromkeys(Term(need, value, need.full_mask) for which in named for need, value in which.requires)
+    fields = *named, *(term.field for term in needed)
+    ranks = [which.rank for which in (*(term.field for term in needed), *named)]
     order = sorted(range(len(ranks)), key=ranks.__getitem__)
-    if len({*ranks}) < len(ranks):
-        return Layout(fields, tuple(needed), None)
-    return Layout(fields, tuple(needed), itemgetter(*order) if order != sorted(order) else tuple)
+    arrange: Callable[[Sequence[Term]], Iterable[Term]] | None = None
+    if len({*ranks}) == len(ranks):
+        arrange = iter if order == sorted(order) else itemgetter(*order)
+    return Layout(fields, tuple(needed), arrange)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def _term(key: Field | Bits, value: Value) -> Term:
     if isinstance(key, Bits):
         if not isinstance(value, int) or value >> key.width:

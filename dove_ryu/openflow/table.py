@@ -38,7 +38,7 @@ from dove_ryu.openflow.fields import (
     Kind,
 )
 from dove_ryu.openflow.flow import Flow
-from dove_ryu.openflow.match import Match, Value, layout, match
+from dove_ryu.openflow.match import Layout, Match, Value, layout
 from dove_ryu.openflow.meters import ADDRESS_REPORTS, INVALIDATIONS
 from dove_ryu.openflow.oxm import Field
 
@@ -106,12 +106,12 @@ class Table:
 
         :raises IllegalFlow: naming the field, action or table that the declaration does not allow.
         """
-        _refuse_names(self, tuple(values))
+        where = _layout(self, tuple(values)).match(values)
         told = tuple(actions)
         for action in told:
             _LAWS[type(action)](self, action)
         timeout, notify = min(hard_timeout, MAX_TIMEOUT), idle_timeout > 0
-        return Flow(self.number, priority, match(values), told, int(cookie), timeout, idle_timeout, notify)
+        return Flow(self.number, priority, where, told, int(cookie), timeout, idle_timeout, notify)
 
     def ask(self, priority: int, values: Mapping[Field | Bits, Value], meter: Meter | None = None) -> Flow:
         """A flow of this table that sends packets to the DPS, as a miss would.
@@ -150,12 +150,13 @@ def _closure(names: Names) -> frozenset[Field]:
 
 
 @lru_cache(maxsize=1024)
-def _refuse_names(table: Table, names: tuple[Field | Bits, ...]) -> None:
-    """IllegalFlow where a table may not match what is named, or what that takes along."""
-    named = layout(names)
-    for which in (*named.fields, *(term.field for term in named.prerequisites)):
+def _layout(table: Table, names: tuple[Field | Bits, ...]) -> Layout:
+    """The layout of a table's matches on *names*; IllegalFlow where it may have none."""
+    made = layout(names)
+    for which in made.fields:  # a prerequisite, which nobody wrote, is blamed last
         if which not in table.matchable:
             raise IllegalFlow(f"table {table.name} may not match {which.name}")
+    return made
 
 
 def _leads(table: Table, action: Goto | Track) -> None:

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 from dove_ryu.openflow import oxm
 from dove_ryu.openflow.action import Meter, Metered
-from dove_ryu.openflow.flow import Flow, FlowChange, FlowKey, FlowStrictDelete
+from dove_ryu.openflow.flow import Flow, FlowChange, FlowDelete, FlowKey
 from dove_ryu.openflow.meters import METERS, port_meter
-from dove_ryu.openflow.pipeline import LIMIT
+from dove_ryu.openflow.pipeline import LIMIT, RATE
 from dove_ryu.southbound import codec
 
 
@@ -72,7 +72,7 @@ class Meters:
         wanted: list[Meter] = []
         left: set[int] = set()
         for change in changes:
-            if not isinstance(change, Flow | FlowStrictDelete):
+            if isinstance(change, FlowDelete) or change.key.table not in _LIMITING:
                 continue
             before = self._named.pop(change.key, None)
             if before is not None:
@@ -108,6 +108,10 @@ class Meters:
     def _remove(self, numbers: Iterable[int]) -> bytes:
         gone = (number for number in sorted(numbers) if self._present.pop(number, None) is not None)
         return b"".join(map(codec.meter_deletion, gone))
+
+
+_LIMITING = frozenset({LIMIT.number, RATE.number})
+"""The tables whose flows name meters that are not every dSwitch's."""
 
 
 def _named_by(flow: Flow) -> int | None:
