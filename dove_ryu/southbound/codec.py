@@ -60,7 +60,7 @@ _OXM_MATCH = 1
 _PADDING = bytes(7)
 
 _HEADER = struct.Struct("!BBHI")
-_FLOW_MOD = struct.Struct("!BBHIQQBBHHH12sH2x")
+_ADDITION, _DELETION = struct.Struct("!BBH4xQ8xBxHHH12sH2x"), struct.Struct("!BBH4xQQBB4xH12s4x")
 _MATCH = struct.Struct("!HH")
 _GOTO, _METERED, _APPLIED = struct.Struct("!HHB3x"), struct.Struct("!HHI"), struct.Struct("!HH4x")
 _OUT, _SET = struct.Struct("!HHIH6x"), struct.Struct("!HH")
@@ -82,19 +82,24 @@ def message(kind: int, body: bytes, xid: int = 0) -> bytes:
 def change(what: FlowChange) -> bytes:
     """A flow-mod message."""
     if isinstance(what, Flow):
-        table, priority, where, actions, cookie, hard_timeout, idle_timeout, notify = what
-        head = (cookie, 0, table, _ADD, idle_timeout, hard_timeout, priority)
-        return _flow_mod(head, where, instructions(actions), notify)
+        return _addition(what)
     if isinstance(what, FlowDelete):
         table = _ALL_TABLES if what.table is None else what.table
-        return _flow_mod((what.cookie, what.cookie_mask, table, _DELETE, 0, 0, 0), what.match, b"")
-    key = what.key
-    return _flow_mod((0, 0, key.table, _DELETE_STRICT, 0, 0, key.priority), key.match, b"")
+        return _deletion(what.cookie, what.cookie_mask, table, _DELETE, 0, what.match)
+    return _deletion(0, 0, what.key.table, _DELETE_STRICT, what.key.priority, what.key.match)
 
 
-def _flow_mod(head: tuple[int, ...], where: Match, body: bytes, flags: int = 0) -> bytes:
-    rest = match_bytes(where) + body
-    return _FLOW_MOD.pack(VERSION, FLOW_MOD, _FLOW_MOD.size + len(rest), 0, *head, _ANYWHERE, flags) + rest
+def _addition(flow: Flow) -> bytes:
+    table, priority, where, actions, cookie, hard, idle, notify = flow
+    body = match_bytes(where) + instructions(actions)
+    length = _ADDITION.size + len(body)
+    return _ADDITION.pack(VERSION, FLOW_MOD, length, cookie, table, idle, hard, priority, _ANYWHERE, notify) + body
+
+
+def _deletion(cookie: int, mask: int, table: int, command: int, priority: int, where: Match) -> bytes:
+    body = match_bytes(where)
+    length = _DELETION.size + len(body)
+    return _DELETION.pack(VERSION, FLOW_MOD, length, cookie, mask, table, command, priority, _ANYWHERE) + body
 
 
 def packet_out(what: PacketOut) -> bytes:
