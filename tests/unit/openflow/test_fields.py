@@ -91,6 +91,7 @@ def test_a_value_is_read_as_it_is_written(field: oxm.Field, text: str, value: in
     ("field", "value", "reason"),
     [
         (oxm.ETH_SRC, "02:00:00:00:00", "dl_src: .* six octets"),
+        (oxm.ETH_SRC, "02000000000a", "dl_src: .* six octets"),
         (oxm.ETH_SRC, "02:00:00:00:00:100", "dl_src"),
         (oxm.ETH_SRC, "02:00:00:00:00:zz", "dl_src"),
         (oxm.IPV4_DST, "10.0.0", "nw_dst: '10.0.0' is no value"),
