@@ -191,13 +191,13 @@ def _before(dpid: int, point: Point, hop: int, flow: Flow, mark: Match) -> Itera
 
 def _joined(one: Match, other: Match) -> Match | None:
     """What both match; None where that is nothing."""
-    terms = {term.field: term for term in one.terms}
-    for term in other.terms:
+    terms = {term.field: term for term in one}
+    for term in other:
         if terms.setdefault(term.field, term) != term:
             return None
-    return Match(tuple(sorted(terms.values(), key=lambda term: term.field.rank)))
+    return Match(sorted(terms.values(), key=lambda term: term.field.rank))
 
 
 def _numbered(lookout: Lookout, number: int, index: int) -> Lookout:
     cookie = int(Cookie(Kind.LOOKOUT, number, index))
-    return replace(lookout, flow=replace(lookout.flow, cookie=cookie))
+    return replace(lookout, flow=lookout.flow._replace(cookie=cookie))

@@ -18,6 +18,7 @@ from typing import TypeVar
 
 import dove_ryu
 from dove_ryu.audit import Finding
+from dove_ryu.collector import collector_resting
 from dove_ryu.control import Control
 from dove_ryu.dps import Dps
 from dove_ryu.expeditions import Counts
@@ -182,14 +183,9 @@ def collector_spared() -> Iterator[None]:
     some fifty times while a million endpoints are read, which takes as long as the reading; and later, in the midst of
     the traffic, through all of it at once, for seconds.
     """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
+    with collector_resting():
         yield
         gc.freeze()
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _changes(documents: Iterable[tuple[str, dict[str, object] | None]], pool: Pool | None = None) -> Iterable[Change]:

@@ -15,12 +15,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-from dove_ryu.features import Feature
+from dove_ryu.collector import collector_resting
+from dove_ryu.features import Feature, hosted
 from dove_ryu.model.tables import NetworkTables
 from dove_ryu.model.world import World
 from dove_ryu.openflow.flow import Flow, FlowChange, FlowKey
 from dove_ryu.openflow.pipeline import miss_flows
-from dove_ryu.openflow.plan import plan
+from dove_ryu.openflow.plan import by_key, plan
 
 Scope = str
 """A network's name, :data:`WHOLE_DSWITCH` or an :func:`appliance_scope`."""
@@ -53,15 +54,14 @@ class StandingFlows:
 
     def compute(self, dpid: int) -> list[Flow]:
         """All of a dSwitch's, from nothing but the world."""
-        passed = {tables.name: () for tables in self._world.chained()}
-        towards = {appliance_scope(name): () for name in self._world.appliances_at(dpid)}
-        hosted = {tables.name: tables.hosted[dpid] for tables in self._world.hosted(dpid)}
-        return list(self.of(dpid, {WHOLE_DSWITCH: (), **towards, **passed, **hosted}).values())
+        with collector_resting():
+            return list(self._all(dpid).values())
 
     def begin(self, dpid: int, installed: Iterable[Flow], cached: Iterable[Flow]) -> list[FlowChange]:
         """A dSwitch that holds *installed* flows, and may go on with *cached* ones, connects: what makes it right."""
         self.connected |= {dpid}
-        return plan([*cached, *self.compute(dpid)], installed)
+        with collector_resting():
+            return plan(by_key(cached) | self._all(dpid), by_key(installed))
 
     def end(self, dpid: int) -> None:
         """A dSwitch is no longer told of changes."""
@@ -70,6 +70,12 @@ class StandingFlows:
     def renewal(self, parts: Parts) -> Renewal:
         """Remember some parts as they are, because the world or a dSwitch's ports are about to change."""
         return Renewal(self._world, self, parts)
+
+    def _all(self, dpid: int) -> Flows:
+        passed = {tables.name: () for tables in self._world.chained()}
+        towards = {appliance_scope(name): () for name in self._world.appliances_at(dpid)}
+        located = {tables.name: tables.hosted[dpid] for tables in self._world.hosted(dpid)}
+        return self.of(dpid, {WHOLE_DSWITCH: (), **towards, **passed, **located})
 
     def of(self, dpid: int, parts: Mapping[Scope, Collection[str]]) -> Flows:
         """The flows of some parts at a dSwitch."""
@@ -98,6 +104,9 @@ class StandingFlows:
             part = tables.with_only(dpid, (name for name in sorted(names) if tables.is_at(name, dpid)))
             for feature in self._features:
                 yield from feature.network_flows(self._world, dpid, part)
+            for here in hosted(self._world, dpid, part):
+                for feature in self._features:
+                    yield from feature.endpoint_flows(self._world, dpid, part, here)
 
     def _towards(self, dpid: int, name: str) -> Iterator[Flow]:
         appliance = self._world.appliances.get(name)
@@ -122,7 +131,7 @@ class Renewal:
             # Who is a rival only now has not changed itself: what it claims it claimed before.
             self._before[dpid] = self._standing.of(dpid, rivals) | self._before[dpid]
         after = {dpid: self._standing.of(dpid, scopes) for dpid, scopes in self._parts.items()}
-        return {dpid: plan(flows.values(), self._before[dpid].values()) for dpid, flows in after.items()}
+        return {dpid: plan(flows, self._before[dpid]) for dpid, flows in after.items()}
 
     def _widen(self) -> Parts:
         """Take in who else may claim flows of the parts; only those that are new."""

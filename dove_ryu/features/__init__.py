@@ -43,12 +43,14 @@ class Hosted:
     :ivar port: the OpenFlow number of the port.
     :ivar location: where it is, and where it is going.
     :ivar arriving: whether a live migration is bringing it here, and it has not spoken here yet.
+    :ivar cookie: that of its standing flows.
     """
 
     endpoint: Endpoint
     port: int
     location: Location
     arriving: bool
+    cookie: Cookie
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,10 @@ class Feature:
         """Standing flows of a dSwitch for a network that it hosts endpoints of."""
         return ()
 
+    def endpoint_flows(self, world: World, dpid: int, tables: NetworkTables, here: Hosted) -> Iterable[Flow]:
+        """Standing flows of a dSwitch for an endpoint of a network at one of its ports."""
+        return ()
+
     def chain_flows(self, world: World, dpid: int, tables: NetworkTables) -> Iterable[Flow]:
         """Standing flows of a dSwitch that packets of a network can come to on their way through appliances."""
         return ()
@@ -136,12 +142,12 @@ class Feature:
 
 def hosted(world: World, dpid: int, tables: NetworkTables) -> Iterator[Hosted]:
     """The endpoints of a network at a dSwitch whose ports are there, by name."""
-    for name in sorted(tables.hosted.get(dpid, ())):
+    for name in tables.hosted.get(dpid, ()):
         endpoint = tables.endpoints.get(name)
         location = tables.locations[name]
         port = world.port(location, dpid)
         if endpoint is not None and port is not None:
-            yield Hosted(endpoint, port, location, arriving=dpid != location.dpid)
+            yield Hosted(endpoint, port, location, dpid != location.dpid, Cookie(Kind.ENDPOINT, endpoint.number))
 
 
 def tunnel(world: World, here: int, there: int) -> tuple[int, list[Action]] | None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from dove_ryu.features import TUNNEL_PORTS, Feature, hosted
+from dove_ryu.features import TUNNEL_PORTS, Feature, Hosted
 from dove_ryu.model.tables import NetworkTables
 from dove_ryu.model.world import World
 from dove_ryu.openflow import oxm
 from dove_ryu.openflow.action import put
 from dove_ryu.openflow.fields import SOURCE_DOMAIN, SOURCE_ENDPOINT, VNI, Cookie, Kind
 from dove_ryu.openflow.flow import Flow
+from dove_ryu.openflow.match import Terms
 from dove_ryu.openflow.pipeline import CLASSIFY, DELIVER, SOURCE_GUARD, TUNNEL_IN, goto
 
 UNTAGGED = 0
@@ -28,23 +29,21 @@ class Classify(Feature):
                 yield CLASSIFY.flow(100, {oxm.IN_PORT: ports[name]}, [goto(TUNNEL_IN)], Cookie(Kind.BASE))
 
     def network_flows(self, world: World, dpid: int, tables: NetworkTables) -> Iterable[Flow]:
-        """An endpoint's port tells all about its packets; a VNI tells the network of a tunnelled one."""
+        """A VNI tells the network of a tunnelled packet."""
         assert tables.network is not None
         network = tables.network
         to_network = [put(VNI, network.vni), goto(DELIVER)]
         yield TUNNEL_IN.flow(100, {oxm.TUN_ID: network.vni}, to_network, Cookie(Kind.NETWORK, network.number))
-        for here in hosted(world, dpid, tables):
-            domain = tables.domains.get(here.endpoint.domain)
-            if domain is None:
-                continue
-            yield CLASSIFY.flow(
-                100,
-                {oxm.IN_PORT: here.port, oxm.VLAN_VID: UNTAGGED},
-                [
-                    put(VNI, network.vni),
-                    put(SOURCE_DOMAIN, domain.number),
-                    put(SOURCE_ENDPOINT, here.endpoint.number),
-                    goto(SOURCE_GUARD),
-                ],
-                Cookie(Kind.ENDPOINT, here.endpoint.number),
-            )
+
+    def endpoint_flows(self, world: World, dpid: int, tables: NetworkTables, here: Hosted) -> Iterable[Flow]:
+        """An endpoint's port tells all about its packets."""
+        assert tables.network is not None
+        domain = tables.domains.get(here.endpoint.domain)
+        if domain is not None:
+            whose = [
+                put(VNI, tables.network.vni),
+                put(SOURCE_DOMAIN, domain.number),
+                put(SOURCE_ENDPOINT, here.endpoint.number),
+            ]
+            untagged: Terms = {oxm.IN_PORT: here.port, oxm.VLAN_VID: UNTAGGED}
+            yield CLASSIFY.flow(100, untagged, [*whose, goto(SOURCE_GUARD)], here.cookie)

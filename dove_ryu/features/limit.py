@@ -10,12 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from dove_ryu.features import Feature, hosted
+from dove_ryu.features import Feature, Hosted
 from dove_ryu.model.tables import NetworkTables
 from dove_ryu.model.world import World
 from dove_ryu.openflow import oxm
 from dove_ryu.openflow.action import Metered
-from dove_ryu.openflow.fields import Cookie, Kind
 from dove_ryu.openflow.flow import Flow
 from dove_ryu.openflow.meters import port_meter
 from dove_ryu.openflow.pipeline import LIMIT
@@ -24,10 +23,7 @@ from dove_ryu.openflow.pipeline import LIMIT
 class Limit(Feature):
     """Flows of LIMIT."""
 
-    def network_flows(self, world: World, dpid: int, tables: NetworkTables) -> Iterable[Flow]:
-        """The meter of each endpoint here, by the port, for a port has one endpoint; none where there are no meters."""
-        if dpid in world.unmetered:
-            return
-        for here in hosted(world, dpid, tables):
-            cookie = Cookie(Kind.ENDPOINT, here.endpoint.number)
-            yield LIMIT.flow(100, {oxm.IN_PORT: here.port}, [Metered(port_meter(here.port))], cookie)
+    def endpoint_flows(self, world: World, dpid: int, tables: NetworkTables, here: Hosted) -> Iterable[Flow]:
+        """The meter of an endpoint, by the port, for a port has one endpoint; none where there are no meters."""
+        if dpid not in world.unmetered:
+            yield LIMIT.flow(100, {oxm.IN_PORT: here.port}, [Metered(port_meter(here.port))], here.cookie)

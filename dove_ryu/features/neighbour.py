@@ -7,9 +7,9 @@ further. An advertisement takes two tables, because its link-layer option exists
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
-from dove_ryu.features import NEGATIVE_TTL, Feature, Request, forget_gaps, gap_around, hosted, still_nobody
+from dove_ryu.features import NEGATIVE_TTL, Feature, Hosted, Request, forget_gaps, gap_around, still_nobody
 from dove_ryu.model.addresses import is_ipv6, link_local
 from dove_ryu.model.entities import Endpoint, Location, Policy, PolicyAction
 from dove_ryu.model.facts import Fact
@@ -61,15 +61,19 @@ class Neighbour(Feature):
         yield NEIGHBOUR_REPLY.flow(100, ADVERTISEMENT, reply, base)
 
     def network_flows(self, world: World, dpid: int, tables: NetworkTables) -> Iterable[Flow]:
-        """The virtual router's addresses are answered; an endpoint's question for its own is not."""
+        """The virtual router's addresses are answered."""
         assert tables.network is not None
         cookie = Cookie(Kind.NETWORK, tables.network.number)
         for gateway in tables.network.gateways:
             for ip in dict.fromkeys((*gateway.ips, link_local(gateway.mac))):
                 terms: Terms = {VNI: tables.network.vni, **_question(ip)}
                 yield NEIGHBOUR.flow(200, terms, _reply(ip, gateway.mac), cookie)
-        for here in hosted(world, dpid, tables):
-            yield from _own_questions(here.endpoint)
+
+    def endpoint_flows(self, world: World, dpid: int, tables: NetworkTables, here: Hosted) -> Iterable[Flow]:
+        """An endpoint's question for its own addresses is not answered."""
+        for ip in here.endpoint.addresses:
+            terms: Terms = {SOURCE_ENDPOINT: here.endpoint.number, **_question(ip)}
+            yield NEIGHBOUR.flow(250, terms, [], here.cookie)
 
     def cache(self, request: Request) -> Iterable[Flow]:
         """An answer for all askers of one domain, or none for a while."""
@@ -79,7 +83,7 @@ class Neighbour(Feature):
     def recall(self, world: World, dpid: int, tables: NetworkTables, installed: Flow) -> Flow | None:
         """The answer to the same question today."""
         if installed.table == NEIGHBOUR.number and installed.priority > WITHOUT_GAPS:
-            sought = next((term for term in installed.match.terms if term.field in _SOUGHT), None)
+            sought = next((term for term in installed.match if term.field in _SOUGHT), None)
             return installed if sought is not None and still_nobody(tables, sought) else None
         domain = tables.domain_of_number(installed.match.value(SOURCE_DOMAIN) or 0)
         asked = installed.match.text(oxm.ARP_TPA) or installed.match.text(oxm.ND_TARGET)
@@ -128,12 +132,6 @@ def _entry(tables: NetworkTables, source_domain: int, asked: str, reply: PolicyR
 def _question(ip: str) -> Terms:
     """What asks for *ip*, an address or a prefix."""
     return {**SOLICITATION, oxm.ND_TARGET: ip} if is_ipv6(ip) else {oxm.ARP_OP: ARP_REQUEST, oxm.ARP_TPA: ip}
-
-
-def _own_questions(endpoint: Endpoint) -> Iterator[Flow]:
-    for ip in endpoint.addresses:
-        terms: Terms = {SOURCE_ENDPOINT: endpoint.number, **_question(ip)}
-        yield NEIGHBOUR.flow(250, terms, [], Cookie(Kind.ENDPOINT, endpoint.number))
 
 
 def _reply(ip: str, mac: str) -> list[Action]:

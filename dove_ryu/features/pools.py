@@ -17,7 +17,6 @@ take old connections for new ones.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import lru_cache
 
 from dove_ryu.features import Feature, onward, seated
@@ -153,7 +152,7 @@ def _slotwise(table: Table, appliance: Appliance, terms: Terms, chosen: Sequence
         return
     made = {actions: table.flow(100, every | {SLOT: 0}, actions, _cookie(appliance)) for actions in {*chosen}}
     for slot, actions in enumerate(chosen):
-        yield replace(made[actions], match=_slot_match(tuple(every.items()), slot))
+        yield made[actions]._replace(match=_slot_match(tuple(every.items()), slot))
 
 
 @lru_cache(maxsize=1 << 13)

@@ -8,9 +8,8 @@ declared reports nothing; what it forges is dropped and counted at its own flow.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 
-from dove_ryu.features import NEGATIVE_TTL, Answer, Feature, hosted
+from dove_ryu.features import NEGATIVE_TTL, Answer, Feature, Hosted
 from dove_ryu.model.addresses import BadAddress, canonical_ip, canonical_mac, is_ipv6, link_local
 from dove_ryu.model.entities import Endpoint, Learned
 from dove_ryu.model.tables import NetworkTables
@@ -32,13 +31,12 @@ MOST_LEARNED = 8
 class SourceGuard(Feature):
     """Flows of SOURCE_GUARD, what its misses teach, and the word that an endpoint has arrived."""
 
-    def network_flows(self, world: World, dpid: int, tables: NetworkTables) -> Iterable[Flow]:
-        """What each endpoint here may send."""
-        for here in hosted(world, dpid, tables):
-            flows = _endpoint_flows(here.endpoint, tables.declared[here.endpoint.name])
-            yield from (_told(flow, here.port) for flow in flows) if here.arriving else flows
-            if here.arriving:
-                yield from _announcements(here.endpoint, here.port)
+    def endpoint_flows(self, world: World, dpid: int, tables: NetworkTables, here: Hosted) -> Iterable[Flow]:
+        """What an endpoint may send."""
+        flows = _guard(here, tables.declared[here.endpoint.name])
+        if not here.arriving:
+            return flows
+        return (*(_told(flow, here.port) for flow in flows), *_announcements(here))
 
     def take(self, world: World, dpid: int, tables: NetworkTables, packet_in: PacketIn) -> Answer | None:
         """An address report: learn the sender's addresses, or drop it and its like for a while.
@@ -62,15 +60,15 @@ class SourceGuard(Feature):
         return Answer(flows=tuple(_refusal(endpoint, packet_in.data)))
 
 
-def _endpoint_flows(endpoint: Endpoint, declared: Endpoint) -> Iterator[Flow]:
-    cookie = Cookie(Kind.ENDPOINT, endpoint.number)
-    own: Terms = {SOURCE_ENDPOINT: endpoint.number}
-    if not endpoint.guard:
-        yield SOURCE_GUARD.flow(100, own, [goto(NEIGHBOUR)], cookie)
+def _guard(here: Hosted, declared: Endpoint) -> Iterator[Flow]:
+    own: Terms = {SOURCE_ENDPOINT: here.endpoint.number}
+    cookie, onward = here.cookie, (goto(NEIGHBOUR),)
+    if not here.endpoint.guard:
+        yield SOURCE_GUARD.flow(100, own, onward, cookie)
         return
-    for terms in _own_sources(endpoint):
-        yield SOURCE_GUARD.flow(100, own | terms, [goto(NEIGHBOUR)], cookie)
-    yield SOURCE_GUARD.flow(50, own | {oxm.ETH_TYPE: oxm.IPV6, oxm.IPV6_SRC: UNSPECIFIED_IPV6}, [], cookie)
+    for terms in _own_sources(here.endpoint):
+        yield SOURCE_GUARD.flow(100, own | terms, onward, cookie)
+    yield SOURCE_GUARD.flow(50, own | {oxm.IPV6_SRC: UNSPECIFIED_IPV6}, [], cookie)
     yield SOURCE_GUARD.flow(50, own | {oxm.IPV4_SRC: UNSPECIFIED_IPV4}, [], cookie)
     if declared.macs and declared.ips:
         yield SOURCE_GUARD.flow(1, own, [], cookie)
@@ -81,14 +79,14 @@ def _told(flow: Flow, port: int) -> Flow:
 
     Its meter limits the word; the packet itself goes on.
     """
-    return replace(flow, actions=(ToController(port_meter(port)), *flow.actions)) if flow.actions else flow
+    return flow._replace(actions=(ToController(port_meter(port)), *flow.actions)) if flow.actions else flow
 
 
-def _announcements(endpoint: Endpoint, port: int) -> Iterator[Flow]:
+def _announcements(here: Hosted) -> Iterator[Flow]:
     """A hypervisor speaks for the endpoint that it has just taken over: QEMU sends RARP."""
-    for mac in endpoint.macs:
-        terms: Terms = {SOURCE_ENDPOINT: endpoint.number, oxm.ETH_TYPE: oxm.RARP, oxm.ETH_SRC: mac}
-        yield SOURCE_GUARD.flow(110, terms, [ToController(port_meter(port))], Cookie(Kind.ENDPOINT, endpoint.number))
+    for mac in here.endpoint.macs:
+        terms: Terms = {SOURCE_ENDPOINT: here.endpoint.number, oxm.ETH_TYPE: oxm.RARP, oxm.ETH_SRC: mac}
+        yield SOURCE_GUARD.flow(110, terms, [ToController(port_meter(here.port))], here.cookie)
 
 
 def _own_sources(endpoint: Endpoint) -> Iterator[Terms]:

@@ -19,7 +19,6 @@ from dove_ryu.features import (
     destination_field,
     forget_gaps,
     gap_around,
-    hosted,
     onward,
     still_nobody,
     tunnel,
@@ -66,15 +65,13 @@ class Unicast(Feature):
                 identify = Move(oxm.METADATA, oxm.TUN_ID, VNI.width)
                 yield OUTPUT.flow(100, {OUTPUT_PORT: port}, [identify, out], base)
 
-    def network_flows(self, world: World, dpid: int, tables: NetworkTables) -> Iterable[Flow]:
-        """From the tunnel to the endpoints here, and to where those that are leaving will be."""
-        for here in hosted(world, dpid, tables):
-            cookie = Cookie(Kind.ENDPOINT, here.endpoint.number)
-            copies = _copies(world, dpid, here)
-            for priority, terms, rewrite in arrivals(tables, here.endpoint):
-                yield DELIVER.flow(priority, terms, [*rewrite, Output(here.port), *copies], cookie)
-            if copies:
-                yield OUTPUT.flow(200, {OUTPUT_PORT: here.port}, [Output(here.port), *copies], cookie)
+    def endpoint_flows(self, world: World, dpid: int, tables: NetworkTables, here: Hosted) -> Iterable[Flow]:
+        """From the tunnel to an endpoint and, where it is leaving, to where it will be."""
+        copies = _copies(world, dpid, here)
+        for priority, terms, rewrite in arrivals(tables, here.endpoint):
+            yield DELIVER.flow(priority, terms, [*rewrite, Output(here.port), *copies], here.cookie)
+        if copies:
+            yield OUTPUT.flow(200, {OUTPUT_PORT: here.port}, [Output(here.port), *copies], here.cookie)
 
     def cache(self, request: Request) -> Iterable[Flow]:
         """The destination's location, or that there is none."""
@@ -92,7 +89,7 @@ class Unicast(Feature):
         if installed.table != LOCATION.number:
             return None
         if installed.priority > WITHOUT_GAPS:
-            asked = next((term for term in installed.match.terms if term.field in _DESTINATIONS), None)
+            asked = next((term for term in installed.match if term.field in _DESTINATIONS), None)
             return installed if asked is not None and still_nobody(tables, asked) else None
         address = next(filter(None, map(installed.match.text, _DESTINATIONS)), None)
         if address is None or tables.owner(address) is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from dove_ryu.openflow import oxm
 from dove_ryu.openflow.fields import Bits
@@ -276,6 +277,7 @@ IN_PORT = 0xFFFFFFF8
 """OFPP_IN_PORT: back to where the packet came from."""
 
 
+@lru_cache(maxsize=256)  # a network's flows give many packets the same
 def put(key: Field | Bits, value: int | str) -> Action:
     """The action that gives a field, or some bits of it, a value."""
     term = _term(key, value)

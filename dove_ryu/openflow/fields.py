@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from dove_ryu.openflow.oxm import METADATA, REGISTERS, Field
 
 
-@dataclass(frozen=True, slots=True)
-class Bits:
+class Bits(NamedTuple):
     """Some bits of a field, under the name that the pipeline knows them by.
 
     :ivar name: the name in the documentation.
@@ -136,25 +135,36 @@ OBJECT_MASK = APPLICATION_MASK | 0xF << _KIND_LOW | ((1 << NUMBER_BITS) - 1) << 
 """Selects all flows of one kind for one object, whatever their tracking number."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cookie:
-    """A flow's cookie, taken apart: application (8 bits) | kind (4) | object number (28) | tracking number (24).
+class Cookie(int):
+    """A flow's cookie: application (8 bits) | kind (4) | object number (28) | tracking number (24).
 
     Tracking numbers are compared modulo 2**24 (report, section 4.2.1).
     """
 
-    kind: Kind
-    number: int = 0
-    tracking: int = 0
+    __slots__ = ()
 
-    def __int__(self) -> int:
-        tracking = self.tracking % (1 << TRACKING_BITS)
-        return APPLICATION << 56 | self.kind << _KIND_LOW | self.number << TRACKING_BITS | tracking
+    def __new__(cls, kind: Kind, number: int = 0, tracking: int = 0) -> Cookie:
+        tracking %= 1 << TRACKING_BITS
+        return super().__new__(cls, APPLICATION << 56 | kind << _KIND_LOW | number << TRACKING_BITS | tracking)
+
+    @property
+    def kind(self) -> Kind:
+        """What the flow is about."""
+        return Kind(self >> _KIND_LOW & 0xF)
+
+    @property
+    def number(self) -> int:
+        """The object's number."""
+        return self >> TRACKING_BITS & ((1 << NUMBER_BITS) - 1)
+
+    @property
+    def tracking(self) -> int:
+        """The tracking number of the object's form."""
+        return self & ((1 << TRACKING_BITS) - 1)
 
     @classmethod
     def parse(cls, cookie: int) -> Cookie | None:
-        """The parts of *cookie*; None where the flow is not ours."""
+        """*cookie* with its parts; None where the flow is not ours."""
         if cookie >> 56 != APPLICATION or (cookie >> _KIND_LOW & 0xF) not in _KINDS:
             return None
-        number = cookie >> TRACKING_BITS & ((1 << NUMBER_BITS) - 1)
-        return cls(Kind(cookie >> _KIND_LOW & 0xF), number, cookie & ((1 << TRACKING_BITS) - 1))
+        return super().__new__(cls, cookie)

@@ -3,8 +3,8 @@
 What a feature returns, what a test compares with golden text, what ``dove`` shows to an operator and what the codec
 sends are the same value.  Nothing here sends anything.
 
-A dSwitch of a thousand endpoints has twelve thousand flows, made, compared and sent when it connects.  What a flow is
-known by is therefore made of tuples, which Python hashes and compares in C.
+A dSwitch of a thousand endpoints has twelve thousand flows, made, compared and sent when it connects.  A flow, and what
+it is known by, are therefore tuples, which Python makes, hashes and compares in C.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ from dove_ryu.openflow.match import Match
 from dove_ryu.openflow.oxm import Field
 
 
-@dataclass(frozen=True, slots=True)
-class Flow:
+class Flow(NamedTuple):
     """One flow entry.
 
     :ivar table: the table's number.

@@ -1,9 +1,15 @@
-"""What a flow compares with a packet: fields with values and masks, in one order for equal matches."""
+"""What a flow compares with a packet: fields with values and masks, in one order for equal matches.
+
+Most of what it takes to make a match depends on what is compared and not on its value: which other fields that needs,
+and which comes before which.  So it is found out once for each selection of names (:class:`Layout`).  And an endpoint's
+flows, which are made one after the other, compare the same few things again and again, so the latest terms are at hand.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from functools import cache
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from operator import attrgetter, itemgetter
 from typing import NamedTuple
 
 from dove_ryu.openflow import oxm
@@ -37,16 +43,16 @@ class Term(NamedTuple):
         return f"{self.field.name}={text(self.value)}/{text(self.mask)}"
 
 
-class Match(NamedTuple):
+class Match(tuple[Term, ...]):
     """What a flow matches: terms in the order of :data:`oxm.FIELDS`, prerequisites included."""
 
-    terms: tuple[Term, ...] = ()
+    __slots__ = ()
 
     def __str__(self) -> str:
         return ",".join(self._words())
 
     def _words(self) -> Iterator[str]:
-        values = {term.field: term.value for term in self.terms}
+        values = {term.field: term.value for term in self}
         eth_type, ip_proto = values.get(oxm.ETH_TYPE), values.get(oxm.IP_PROTO)
         spoken: set[Field] = set()
         if eth_type is not None:
@@ -55,14 +61,14 @@ class Match(NamedTuple):
                     spoken = said
                     yield oxm.SHORTHANDS[eth_type, proto]
                     break
-        for term in self.terms:
+        for term in self:
             if term.field not in spoken:
                 yield str(term)
 
     def value(self, key: Field | Bits) -> int | None:
         """What a field, or some bits of one, must be; None where they are not compared."""
         sought = key.field if isinstance(key, Bits) else key
-        for term in self.terms:
+        for term in self:
             if term.field is sought:
                 return key.read(term.value) if isinstance(key, Bits) else term.value
         return None
@@ -74,7 +80,7 @@ class Match(NamedTuple):
 
     def fields(self) -> frozenset[Field]:
         """The fields that are compared."""
-        return frozenset(term.field for term in self.terms)
+        return frozenset(term.field for term in self)
 
 
 Masked = tuple[int | str, int | str]
@@ -91,25 +97,49 @@ def match(values: Mapping[Field | Bits, Value] | None = None) -> Match:
     :param values: a value is a number, the field's own notation, ``ADDRESS/LENGTH`` for IP addresses, or (value, mask).
     :raises ValueError: where a value does not suit its field or two prerequisites contradict each other.
     """
-    terms: dict[Field, Term] = {}
-    for key, value in (values or {}).items():
-        term = _term(key, value)
-        if term.mask:  # a switch forgets a term that compares nothing, and the flow would come back as another
-            _merge(terms, term)
-        for needed in _prerequisites(term.field):
-            _merge(terms, needed)
-    return Match(tuple(sorted(terms.values(), key=_rank)))
+    values = {} if values is None else values
+    return layout(tuple(values)).match(values)
 
 
-@cache
-def _prerequisites(which: Field) -> tuple[Term, ...]:
-    return tuple(Term(needed, value, needed.full_mask) for needed, value in which.requires)
+class Layout(NamedTuple):
+    """What all matches on the same names have in common, whatever the values.
+
+    :ivar fields: those that are compared.
+    :ivar prerequisites: terms that must be compared along with what is named.
+    :ivar arrange: puts the prerequisites, and what is named after them, in order; None where two of them are about one
+        field, and it takes the values to say whether they agree.
+    """
+
+    fields: tuple[Field, ...]
+    prerequisites: tuple[Term, ...]
+    arrange: Callable[[Sequence[Term]], Iterable[Term]] | None
+
+    def match(self, values: Mapping[Field | Bits, Value]) -> Match:
+        """The match on *values*, whose names are those of the layout."""
+        terms = [*self.prerequisites, *map(_term, values, values.values())]
+        arranged = _merged(terms) if self.arrange is None else self.arrange(terms)
+        # A switch forgets a term that compares nothing, and the flow would come back as another.
+        return Match(filter(_MASK, arranged))
 
 
-def _rank(term: Term) -> int:
-    return term.field.rank
+_MASK = attrgetter("mask")
 
 
+@lru_cache(maxsize=1024)
+def layout(names: tuple[Field | Bits, ...]) -> Layout:
+    """The layout of matches on *names*."""
+    named = [name.field if isinstance(name, Bits) else name for name in names]
+    needed = dict.fromkeys(Term(need, value, need.full_mask) for which in named for need, value in which.requires)
+    fields = *named, *(term.field for term in needed)
+    ranks = [which.rank for which in (*(term.field for term in needed), *named)]
+    order = sorted(range(len(ranks)), key=ranks.__getitem__)
+    arrange: Callable[[Sequence[Term]], Iterable[Term]] | None = None
+    if len({*ranks}) == len(ranks):
+        arrange = iter if order == sorted(order) else itemgetter(*order)
+    return Layout(fields, tuple(needed), arrange)
+
+
+@lru_cache(maxsize=256)
 def _term(key: Field | Bits, value: Value) -> Term:
     if isinstance(key, Bits):
         if not isinstance(value, int) or value >> key.width:
@@ -129,13 +159,17 @@ def _term(key: Field | Bits, value: Value) -> Term:
     return Term(key, key.parse(value), key.full_mask)
 
 
-def _merge(terms: dict[Field, Term], term: Term) -> None:
-    known = terms.setdefault(term.field, term)
-    if known is term or known == term:
-        return
-    if known.mask & term.mask:
-        raise ValueError(f"{term} contradicts {known} in one match")
-    terms[term.field] = Term(term.field, known.value | term.value, known.mask | term.mask)
+def _merged(terms: Iterable[Term]) -> list[Term]:
+    """One term for each field, in order."""
+    merged: dict[Field, Term] = {}
+    for term in terms:
+        known = merged.setdefault(term.field, term)
+        if known == term:
+            continue
+        if known.mask & term.mask:
+            raise ValueError(f"{term} contradicts {known} in one match")
+        merged[term.field] = Term(term.field, known.value | term.value, known.mask | term.mask)
+    return sorted(merged.values(), key=lambda term: term.field.rank)
 
 
 def span(which: Field, low: int, width: int) -> str:

@@ -10,6 +10,7 @@ Sources: OpenFlow 1.3.5, 7.2.3 (OXM classes and fields); ovs-fields(7) for names
 from __future__ import annotations
 
 import socket
+import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -31,10 +32,10 @@ def mac_text(value: int) -> str:
 
 def mac_number(text: str) -> int:
     """The reverse of :func:`mac_text`; ValueError where *text* is no MAC address."""
-    octets = text.split(":")
-    if len(octets) != 6:
+    octets = bytes.fromhex(text.replace(":", " "))
+    if len(octets) != 6 or text.count(":") != 5:
         raise ValueError(f"{text!r} is no MAC address: six octets joined by ':' are needed")
-    return int.from_bytes(bytes([int(octet, 16) for octet in octets]), "big")
+    return int.from_bytes(octets, "big")
 
 
 def _ipv4_text(value: int) -> str:
@@ -68,6 +69,10 @@ IPV4_ADDRESS = Notation(_ipv4_text, lambda text: int.from_bytes(socket.inet_pton
 IPV6_ADDRESS = Notation(_ipv6_text, lambda text: int.from_bytes(socket.inet_pton(socket.AF_INET6, text), "big"))
 
 
+_HEADER = struct.Struct("!HBB")
+"""Class, number with the bit for a mask, and length (OpenFlow 1.3.5, 7.2.3.2)."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Field:
     """One match field.
@@ -81,6 +86,8 @@ class Field:
     :ivar rank: place among the fields of a match when it is written or sent; prerequisites come first.
     :ivar octets: length of a value on the wire.
     :ivar full_mask: the mask that compares every bit.
+    :ivar header: what comes before a value on the wire.
+    :ivar masked_header: what comes before a value and a mask.
     """
 
     name: str
@@ -94,10 +101,14 @@ class Field:
     rank: int = 0
     octets: int = field(init=False)
     full_mask: int = field(init=False)
+    header: bytes = field(init=False)
+    masked_header: bytes = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "octets", (self.width + 7) // 8)
         object.__setattr__(self, "full_mask", (1 << self.width) - 1)
+        object.__setattr__(self, "header", _HEADER.pack(self.oxm_class, self.number << 1, self.octets))
+        object.__setattr__(self, "masked_header", _HEADER.pack(self.oxm_class, self.number << 1 | 1, self.octets * 2))
 
     def parse(self, value: int | str) -> int:
         """*value* as a number; ValueError names the field when it is no such value or too large."""

@@ -6,6 +6,8 @@ and what happens on a miss.  Numbers follow from the order.
 
 from __future__ import annotations
 
+from functools import cache
+
 from dove_ryu.openflow import oxm
 from dove_ryu.openflow.action import (
     Goto,
@@ -326,6 +328,7 @@ def _refuse_backward_edges() -> None:
 _refuse_backward_edges()
 
 
+@cache
 def goto(table: Table) -> Goto:
     """The action that sends a packet on to *table*."""
     return Goto(table.number)

@@ -6,17 +6,23 @@ packet is sent on to a table that is not ready for it; what is old goes afterwar
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from operator import attrgetter
 
-from dove_ryu.openflow.flow import Flow, FlowChange, FlowStrictDelete
+from dove_ryu.openflow.flow import Flow, FlowChange, FlowKey, FlowStrictDelete
+
+_TABLE = attrgetter("table")
 
 
-def plan(desired: Iterable[Flow], installed: Iterable[Flow]) -> list[FlowChange]:
+def by_key(flows: Iterable[Flow]) -> dict[FlowKey, Flow]:
+    """Flows as a switch keeps them: of two with one key the later."""
+    return {flow.key: flow for flow in flows}
+
+
+def plan(desired: Mapping[FlowKey, Flow], installed: Mapping[FlowKey, Flow]) -> list[FlowChange]:
     """What to send so that a switch that holds *installed* holds *desired*, and nothing else of what was named."""
-    wanted = {flow.key: flow for flow in desired}
-    present = {flow.key: flow for flow in installed}
-    adds = [flow for key, flow in wanted.items() if present.get(key) != flow]
-    gone = [key for key in present if key not in wanted]
-    adds.sort(key=lambda flow: flow.table, reverse=True)
-    gone.sort(key=lambda key: key.table)
+    adds = [flow for key, flow in desired.items() if installed.get(key) != flow]
+    gone = [key for key in installed if key not in desired]
+    adds.sort(key=_TABLE, reverse=True)
+    gone.sort(key=_TABLE)
     return [*adds, *map(FlowStrictDelete, gone)]

@@ -6,19 +6,25 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
 
 from dove_ryu.openflow import oxm
 from dove_ryu.openflow.action import (
     Action,
     Clone,
+    DecrementTtl,
+    FinTimeout,
     Goto,
     Learn,
     Meter,
     Metered,
     Move,
     Multipath,
+    Output,
+    OutputTo,
     PopVlan,
     PushVlan,
     Resubmit,
@@ -32,7 +38,7 @@ from dove_ryu.openflow.fields import (
     Kind,
 )
 from dove_ryu.openflow.flow import Flow
-from dove_ryu.openflow.match import Match, Value, match
+from dove_ryu.openflow.match import Layout, Match, Value, layout
 from dove_ryu.openflow.meters import ADDRESS_REPORTS, INVALIDATIONS
 from dove_ryu.openflow.oxm import Field
 
@@ -100,56 +106,12 @@ class Table:
 
         :raises IllegalFlow: naming the field, action or table that the declaration does not allow.
         """
-        where = match(values)
-        notify = idle_timeout > 0
-        made = Flow(
-            self.number,
-            priority,
-            where,
-            tuple(actions),
-            int(cookie),
-            min(hard_timeout, MAX_TIMEOUT),
-            idle_timeout,
-            notify,
-        )
-        self._check_match(where)
-        for action in made.actions:
-            self._check_action(action)
-        return made
-
-    def _check_match(self, where: Match) -> None:
-        for term in reversed(where.terms):  # a prerequisite, which nobody wrote, is blamed last
-            if term.field not in self.matchable:
-                raise IllegalFlow(f"table {self.name} may not match {term.field.name}")
-
-    def _check_action(self, action: Action) -> None:
-        if isinstance(action, Goto):
-            if DECLARED[action.table].name not in self.leads_to:
-                raise IllegalFlow(f"table {self.name} does not lead to {DECLARED[action.table].name}")
-        elif isinstance(action, SetField | Move | Multipath | PushVlan | PopVlan):
-            written = _written(action)
-            if written not in self.writable:
-                raise IllegalFlow(f"table {self.name} may not write {written.name}")
-        elif isinstance(action, Resubmit | Learn):
-            if DECLARED[action.table].name not in self.looks_into:
-                raise IllegalFlow(f"table {self.name} does not look into {DECLARED[action.table].name}")
-        elif isinstance(action, Clone):
-            for each in action.actions:
-                self._check_action(each)
-        elif isinstance(action, Metered):
-            if self.miss is not Miss.RETURN:
-                raise IllegalFlow(f"table {self.name} may not do {action}")
-        elif isinstance(action, Track):
-            self._check_tracking(action)
-        elif not self.answers and not isinstance(action, ToController):
-            raise IllegalFlow(f"table {self.name} may not do {action}")
-
-    def _check_tracking(self, action: Track) -> None:
-        """A connection is kept where packets come back from, and looked up on the way to a later table."""
-        if action.table is None and self.miss is not Miss.UNKNOWN:
-            raise IllegalFlow(f"table {self.name} may not do {action}")
-        if action.table is not None and DECLARED[action.table].name not in self.leads_to:
-            raise IllegalFlow(f"table {self.name} does not lead to {DECLARED[action.table].name}")
+        where = _layout(self, tuple(values)).match(values)
+        told = tuple(actions)
+        for action in told:
+            _LAWS[type(action)](self, action)
+        timeout, notify = min(hard_timeout, MAX_TIMEOUT), idle_timeout > 0
+        return Flow(self.number, priority, where, told, int(cookie), timeout, idle_timeout, notify)
 
     def ask(self, priority: int, values: Mapping[Field | Bits, Value], meter: Meter | None = None) -> Flow:
         """A flow of this table that sends packets to the DPS, as a miss would.
@@ -157,7 +119,7 @@ class Table:
         :param meter: limits the whole kind, beside what limits each endpoint.
         """
         made = self.flow(priority, values, (), Cookie(Kind.MISS, self.number))
-        return replace(made, actions=_asking(meter))
+        return made._replace(actions=_asking(meter))
 
     def miss_flow(self) -> Flow:
         """The flow of priority 0 that makes :attr:`miss` so; its cookie's number is the table's."""
@@ -187,10 +149,90 @@ def _closure(names: Names) -> frozenset[Field]:
     return fields | {needed for field in fields for needed, _ in field.requires}
 
 
-def _written(action: SetField | Move | Multipath | PushVlan | PopVlan) -> Field:
-    if isinstance(action, PushVlan | PopVlan):
-        return oxm.VLAN_VID
-    return action.field if isinstance(action, SetField) else action.target
+@lru_cache(maxsize=1024)
+def _layout(table: Table, names: tuple[Field | Bits, ...]) -> Layout:
+    """The layout of a table's matches on *names*; IllegalFlow where it may have none."""
+    made = layout(names)
+    for which in made.fields:  # a prerequisite, which nobody wrote, is blamed last
+        if which not in table.matchable:
+            raise IllegalFlow(f"table {table.name} may not match {which.name}")
+    return made
+
+
+def _leads(table: Table, action: Goto | Track) -> None:
+    if action.table is not None and DECLARED[action.table].name not in table.leads_to:
+        raise IllegalFlow(f"table {table.name} does not lead to {DECLARED[action.table].name}")
+
+
+def _looks(table: Table, action: Resubmit | Learn) -> None:
+    if DECLARED[action.table].name not in table.looks_into:
+        raise IllegalFlow(f"table {table.name} does not look into {DECLARED[action.table].name}")
+
+
+def _sets(table: Table, action: SetField) -> None:
+    _write(table, action.field)
+
+
+def _copies(table: Table, action: Move | Multipath) -> None:
+    _write(table, action.target)
+
+
+def _tags(table: Table, action: PushVlan | PopVlan) -> None:
+    _write(table, oxm.VLAN_VID)
+
+
+def _write(table: Table, which: Field) -> None:
+    if which not in table.writable:
+        raise IllegalFlow(f"table {table.name} may not write {which.name}")
+
+
+def _clones(table: Table, action: Clone) -> None:
+    for each in action.actions:
+        _LAWS[type(each)](table, each)
+
+
+def _limits(table: Table, action: Metered) -> None:
+    _refuse_unless(table.miss is Miss.RETURN, table, action)
+
+
+def _tracks(table: Table, action: Track) -> None:
+    """A connection is kept where packets come back from, and looked up on the way to a later table."""
+    _refuse_unless(action.table is not None or table.miss is Miss.UNKNOWN, table, action)
+    _leads(table, action)
+
+
+def _answers(table: Table, action: Action) -> None:
+    _refuse_unless(table.answers, table, action)
+
+
+def _refuse_unless(allowed: bool, table: Table, action: Action) -> None:
+    if not allowed:
+        raise IllegalFlow(f"table {table.name} may not do {action}")
+
+
+def _asks(table: Table, action: ToController) -> None:
+    """Any table may."""
+
+
+_LAWS: dict[type[Action], Callable[[Table, Any], None]] = {
+    SetField: _sets,
+    Move: _copies,
+    Multipath: _copies,
+    Learn: _looks,
+    FinTimeout: _answers,
+    Clone: _clones,
+    PushVlan: _tags,
+    PopVlan: _tags,
+    Output: _answers,
+    OutputTo: _answers,
+    ToController: _asks,
+    Metered: _limits,
+    DecrementTtl: _answers,
+    Resubmit: _looks,
+    Track: _tracks,
+    Goto: _leads,
+}
+"""What refuses an action that a table's declaration does not allow, by the action's kind."""
 
 
 def _asking(kind: Meter | None = None) -> tuple[Action, ...]:

@@ -46,6 +46,8 @@ _MODIFY_METER, _DELETE_METER, _BURST, _DROP_BAND = 1, 2, 4, 1
 _UNITS = {Unit.KILOBITS: 1, Unit.PACKETS: 2}
 _ADD, _DELETE, _DELETE_STRICT = 0, 3, 4
 _ALL_TABLES, _ANY, _NO_BUFFER = 0xFF, 0xFFFFFFFF, 0xFFFFFFFF
+_ANYWHERE = struct.pack("!III", _NO_BUFFER, _ANY, _ANY)
+"""No packet that waits in a buffer, and out of any port and group."""
 _IN_PORT_ONLY_16_BITS, _CONTROLLER, _WHOLE_PACKET = 0xFFF8, 0xFFFFFFFD, 0xFFFF
 _OUTPUT, _PUSH_VLAN, _POP_VLAN, _DECREMENT_TTL, _SET_FIELD, _EXPERIMENTER = 0, 17, 18, 24, 25, 0xFFFF
 _DOT1Q = 0x8100
@@ -54,9 +56,14 @@ _COMMIT, _NO_TABLE = 1, 0xFF
 _METER_PROPERTY = 5
 _GOTO_TABLE, _APPLY_ACTIONS, _METER = 1, 4, 6
 _NOTIFY = 1
+_OXM_MATCH = 1
+_PADDING = bytes(7)
 
 _HEADER = struct.Struct("!BBHI")
-_FLOW_MOD = struct.Struct("!QQBBHHHIIIH2x")
+_ADDITION, _DELETION = struct.Struct("!BBH4xQ8xBxHHH12sH2x"), struct.Struct("!BBH4xQQBB4xH12s4x")
+_MATCH = struct.Struct("!HH")
+_GOTO, _METERED, _APPLIED = struct.Struct("!HHB3x"), struct.Struct("!HHI"), struct.Struct("!HH4x")
+_OUT, _SET = struct.Struct("!HHIH6x"), struct.Struct("!HH")
 _PACKET_OUT = struct.Struct("!IIH6x")
 _FLOW_REQUEST = struct.Struct("!HH4xB3xII4xQQ")
 _FLOW_ENTRY = struct.Struct("!HBxIIHHHH4xQQQ")
@@ -75,18 +82,24 @@ def message(kind: int, body: bytes, xid: int = 0) -> bytes:
 def change(what: FlowChange) -> bytes:
     """A flow-mod message."""
     if isinstance(what, Flow):
-        head = (what.cookie, 0, what.table, _ADD, what.idle_timeout, what.hard_timeout, what.priority)
-        return _flow_mod(head, what.match, instructions(what.actions), what.notify)
+        return _addition(what)
     if isinstance(what, FlowDelete):
         table = _ALL_TABLES if what.table is None else what.table
-        return _flow_mod((what.cookie, what.cookie_mask, table, _DELETE, 0, 0, 0), what.match, b"")
-    key = what.key
-    return _flow_mod((0, 0, key.table, _DELETE_STRICT, 0, 0, key.priority), key.match, b"")
+        return _deletion(what.cookie, what.cookie_mask, table, _DELETE, 0, what.match)
+    return _deletion(0, 0, what.key.table, _DELETE_STRICT, what.key.priority, what.key.match)
 
 
-def _flow_mod(head: tuple[int, ...], where: Match, body: bytes, flags: int = 0) -> bytes:
-    fixed = _FLOW_MOD.pack(*head, _NO_BUFFER, _ANY, _ANY, flags)
-    return message(FLOW_MOD, fixed + match_bytes(where) + body)
+def _addition(flow: Flow) -> bytes:
+    table, priority, where, actions, cookie, hard, idle, notify = flow
+    body = match_bytes(where) + instructions(actions)
+    length = _ADDITION.size + len(body)
+    return _ADDITION.pack(VERSION, FLOW_MOD, length, cookie, table, idle, hard, priority, _ANYWHERE, notify) + body
+
+
+def _deletion(cookie: int, mask: int, table: int, command: int, priority: int, where: Match) -> bytes:
+    body = match_bytes(where)
+    length = _DELETION.size + len(body)
+    return _DELETION.pack(VERSION, FLOW_MOD, length, cookie, mask, table, command, priority, _ANYWHERE) + body
 
 
 def packet_out(what: PacketOut) -> bytes:
@@ -108,16 +121,16 @@ def flow_request(cookie: int, cookie_mask: int, xid: int) -> bytes:
 
 def match_bytes(where: Match) -> bytes:
     """An OXM match, padded to 8 bytes."""
-    terms = b"".join(map(_term_bytes, where.terms))
-    return struct.pack("!HH", 1, 4 + len(terms)) + terms + bytes(-(4 + len(terms)) % 8)
+    terms = b"".join(map(_term_bytes, where))
+    length = 4 + len(terms)
+    return _MATCH.pack(_OXM_MATCH, length) + terms + _PADDING[: -length % 8]
 
 
 def _term_bytes(term: Term) -> bytes:
-    masked = term.mask != term.field.full_mask
-    value = term.value.to_bytes(term.field.octets, "big")
-    if masked:
-        value += term.mask.to_bytes(term.field.octets, "big")
-    return nicira.header(term.field, masked) + value
+    which, value, mask = term
+    if mask == which.full_mask:
+        return which.header + value.to_bytes(which.octets, "big")
+    return which.masked_header + (value << which.octets * 8 | mask).to_bytes(which.octets * 2, "big")
 
 
 def instructions(actions: Iterable[Action]) -> bytes:
@@ -125,13 +138,13 @@ def instructions(actions: Iterable[Action]) -> bytes:
     metered, applied, onward = b"", b"", b""
     for action in actions:
         if isinstance(action, Goto):
-            onward = struct.pack("!HHB3x", _GOTO_TABLE, 8, action.table)
+            onward = _GOTO.pack(_GOTO_TABLE, 8, action.table)
         elif isinstance(action, Metered):
-            metered = struct.pack("!HHI", _METER, 8, action.meter)
+            metered = _METERED.pack(_METER, 8, action.meter)
         else:
             applied += action_bytes(action)
     if applied:
-        applied = struct.pack("!HH4x", _APPLY_ACTIONS, 8 + len(applied)) + applied
+        applied = _APPLIED.pack(_APPLY_ACTIONS, 8 + len(applied)) + applied
     return metered + applied + onward
 
 
@@ -144,31 +157,29 @@ def _set_field(action: SetField) -> bytes:
     if action.mask != action.field.full_mask:
         low = (action.mask & -action.mask).bit_length() - 1
         span = low << 6 | (action.mask.bit_count() - 1)
-        return nicira.action(_REG_LOAD, struct.pack("!H", span) + nicira.header(action.field), action.value >> low)
-    body = nicira.header(action.field) + action.value.to_bytes(action.field.octets, "big")
+        return nicira.action(_REG_LOAD, struct.pack("!H", span) + action.field.header, action.value >> low)
+    body = action.field.header + action.value.to_bytes(action.field.octets, "big")
     length = 4 + len(body)
-    return struct.pack("!HH", _SET_FIELD, length + -length % 8) + body + bytes(-length % 8)
+    return _SET.pack(_SET_FIELD, length + -length % 8) + body + _PADDING[: -length % 8]
 
 
 def _move(action: Move) -> bytes:
     spans = struct.pack("!HHH", action.width, action.source_low, action.target_low)
-    return nicira.action(_REG_MOVE, spans + nicira.header(action.source) + nicira.header(action.target))
+    return nicira.action(_REG_MOVE, spans + action.source.header + action.target.header)
 
 
 def _output(action: Output) -> bytes:
-    return struct.pack("!HHIH6x", _OUTPUT, 16, action.port, 0)
+    return _OUT.pack(_OUTPUT, 16, action.port, 0)
 
 
 def _output_to(action: OutputTo) -> bytes:
-    return nicira.action(
-        _OUTPUT_REG, struct.pack("!H", action.field.width - 1) + nicira.header(action.field) + b"\xff\xff"
-    )
+    return nicira.action(_OUTPUT_REG, struct.pack("!H", action.field.width - 1) + action.field.header + b"\xff\xff")
 
 
 def _to_controller(action: ToController) -> bytes:
     if action.meter is not None:
         return nicira.action(_CONTROLLER_2, struct.pack("!6xHHI", _METER_PROPERTY, 8, action.meter))
-    return struct.pack("!HHIH6x", _OUTPUT, 16, _CONTROLLER, _WHOLE_PACKET)
+    return _OUT.pack(_OUTPUT, 16, _CONTROLLER, _WHOLE_PACKET)
 
 
 def _decrement_ttl(action: DecrementTtl) -> bytes:
@@ -181,7 +192,7 @@ def _resubmit(action: Resubmit) -> bytes:
 
 def _track(action: Track) -> bytes:
     commit, table = (_COMMIT, _NO_TABLE) if action.table is None else (0, action.table)
-    zone = nicira.header(action.zone) + struct.pack("!H", action.width - 1)
+    zone = action.zone.header + struct.pack("!H", action.width - 1)
     return nicira.action(_CONNTRACK, struct.pack("!H", commit) + zone + struct.pack("!B5x", table))
 
 
@@ -374,7 +385,7 @@ def _read_match(data: bytes) -> tuple[Match, bytes]:
         terms.append(Term(known, value, mask))
         left = left[4 + octets :]
     terms.sort(key=lambda term: term.field.rank)
-    return Match(tuple(terms)), data[end:]
+    return Match(terms), data[end:]
 
 
 def _read_instructions(data: bytes) -> Iterator[Action]:

@@ -8,14 +8,14 @@ them but the bridge's own limit on packet-ins.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from dove_ryu.openflow import oxm
 from dove_ryu.openflow.action import Meter, Metered
 from dove_ryu.openflow.flow import Flow, FlowChange, FlowKey, FlowStrictDelete
 from dove_ryu.openflow.meters import METERS, port_meter
-from dove_ryu.openflow.pipeline import LIMIT
+from dove_ryu.openflow.pipeline import LIMIT, RATE
 from dove_ryu.southbound import codec
 
 
@@ -71,9 +71,7 @@ class Meters:
         """What to send before some later *changes* and after them."""
         wanted: list[Meter] = []
         left: set[int] = set()
-        for change in changes:
-            if not isinstance(change, Flow | FlowStrictDelete):
-                continue
+        for change in _about_limits(changes):
             before = self._named.pop(change.key, None)
             if before is not None:
                 left.add(before)
@@ -108,6 +106,20 @@ class Meters:
     def _remove(self, numbers: Iterable[int]) -> bytes:
         gone = (number for number in sorted(numbers) if self._present.pop(number, None) is not None)
         return b"".join(map(codec.meter_deletion, gone))
+
+
+_LIMITING = frozenset({LIMIT.number, RATE.number})
+"""The tables whose flows name meters that are not every dSwitch's."""
+
+
+def _about_limits(changes: Iterable[FlowChange]) -> Iterator[Flow | FlowStrictDelete]:
+    """Those of some changes that are about one flow of these tables: few of many."""
+    for change in changes:
+        if isinstance(change, Flow):
+            if change.table in _LIMITING:
+                yield change
+        elif isinstance(change, FlowStrictDelete) and change.key.table in _LIMITING:
+            yield change
 
 
 def _named_by(flow: Flow) -> int | None:

@@ -22,6 +22,7 @@ _SYMMETRIC_L3L4_UDP, _MODULO_N = 3, 0
 _IMMEDIATE, _LOAD = 1 << 13, 1 << 11
 _BITS = 0x7FF
 
+_ACTION = struct.Struct("!HHIH")
 _MULTIPATH_BODY = struct.Struct("!HH2xHHI2xH")
 _LEARN_BODY = struct.Struct("!HHHQHBxHH")
 
@@ -38,12 +39,7 @@ def action(subtype: int, body: bytes, last: int | None = None) -> bytes:
     if last is not None:
         body += last.to_bytes(8, "big")
     body += bytes(-(10 + len(body)) % 8)
-    return struct.pack("!HHIH", _EXPERIMENTER, 10 + len(body), VENDOR, subtype) + body
-
-
-def header(what: Field, masked: bool = False) -> bytes:
-    """The OXM header of a field."""
-    return struct.pack("!HBB", what.oxm_class, what.number << 1 | masked, what.octets << masked)
+    return _ACTION.pack(_EXPERIMENTER, 10 + len(body), VENDOR, subtype) + body
 
 
 def read_header(data: bytes, with_value: bool = True) -> tuple[Field, bool, int]:
@@ -69,13 +65,13 @@ def standard(data: bytes) -> bytes:
         return data
     if data[2] >> 1 != _ONF_TCP_FLAGS or data[3] < 4:
         return data
-    return header(oxm.TCP_FLAGS)[:2] + bytes((oxm.TCP_FLAGS.number << 1 | data[2] & 1, data[3] - 4)) + data[8:]
+    return oxm.TCP_FLAGS.header[:2] + bytes((oxm.TCP_FLAGS.number << 1 | data[2] & 1, data[3] - 4)) + data[8:]
 
 
 def multipath(what: Multipath) -> bytes:
     """NXAST_MULTIPATH."""
     body = _MULTIPATH_BODY.pack(_SYMMETRIC_L3L4_UDP, 0, _MODULO_N, what.links - 1, 0, what.width - 1)
-    return action(_MULTIPATH, body + header(what.target))
+    return action(_MULTIPATH, body + what.target.header)
 
 
 def fin_timeout(what: FinTimeout) -> bytes:
@@ -98,7 +94,7 @@ def learn(what: Learn) -> bytes:
 
 def _whole(what: Field) -> bytes:
     """A field from its first bit on."""
-    return header(what) + b"\0\0"
+    return what.header + b"\0\0"
 
 
 def _read_multipath(data: bytes) -> Action:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from dove_ryu.consequences import Effects
 from dove_ryu.dps import Dps
@@ -161,12 +161,12 @@ class Packet:
 
 def agrees(where: Match, values: Mapping[Field, int]) -> bool:
     """Whether a packet of *values* has every field of *where*, and they are so."""
-    return all(term.field in values and values[term.field] & term.mask == term.value for term in where.terms)
+    return all(term.field in values and values[term.field] & term.mask == term.value for term in where)
 
 
 def selects(deletion: FlowDelete, flow: Flow) -> bool:
     """Whether a flow is at least as specific as a deletion (OpenFlow 1.3.5, 6.4)."""
-    terms = {term.field: term for term in flow.match.terms}
+    terms = {term.field: term for term in flow.match}
     return (
         (flow.cookie ^ deletion.cookie) & deletion.cookie_mask == 0
         and deletion.table in (None, flow.table)
@@ -174,7 +174,7 @@ def selects(deletion: FlowDelete, flow: Flow) -> bool:
             wanted.field in terms
             and wanted.mask & ~terms[wanted.field].mask == 0
             and terms[wanted.field].value & wanted.mask == wanted.value
-            for wanted in deletion.match.terms
+            for wanted in deletion.match
         )
     )
 
@@ -250,7 +250,7 @@ class Switch:
         for entry in entries:
             del self._tables[entry.flow.table][entry.flow.key]
             if entry.flow.notify:
-                self.ends.append(FlowEnd(replace(entry.flow, actions=()), why, entry.packets))
+                self.ends.append(FlowEnd(entry.flow._replace(actions=()), why, entry.packets))
 
     def next_end(self) -> float:
         """When the next flow ends by itself."""
@@ -355,7 +355,7 @@ def learned(action: Learn, values: Mapping[Field, int]) -> Flow:
     terms = sorted((*action.where, *like), key=lambda term: term.field.rank)
     load = SetField(action.load, values[action.load], action.load.full_mask)
     then = (FinTimeout(action.fin_timeout), load)
-    return Flow(action.table, action.priority, Match(tuple(terms)), then, action.cookie, 0, action.idle_timeout)
+    return Flow(action.table, action.priority, Match(terms), then, action.cookie, 0, action.idle_timeout)
 
 
 def act(packet: Packet, action: Action) -> Iterator[int]:

@@ -74,7 +74,7 @@ def meters(fabric: Fabric, dpid: int) -> dict[tuple[int, ...], int]:
     for flow in fabric.switches[dpid].flows:
         for action in flow.actions if flow.table == RATE.number else ():
             assert isinstance(action, Metered)
-            found[tuple(term.value for term in flow.match.terms)] = action.meter - FIRST_RATE_METER
+            found[tuple(term.value for term in flow.match)] = action.meter - FIRST_RATE_METER
     return found
 
 

@@ -51,7 +51,7 @@ def test_a_flow_that_is_missing(fabric: Fabric) -> None:
 
 def test_a_flow_that_does_something_else(fabric: Fabric) -> None:
     right = next(flow for flow in fabric.dps.standing_flows(1) if flow.table == CLASSIFY.number and flow.priority)
-    fabric.switches[1].carry_out([replace(right, actions=(Output(9),))])
+    fabric.switches[1].carry_out([right._replace(actions=(Output(9),))])
     assert findings(fabric) == [(Difference.CHANGED, f"it should be: {right}")]
     is_remedied(fabric)
 
@@ -90,7 +90,7 @@ def test_a_cached_flow_of_an_older_policy(fabric: Fabric) -> None:
 def test_a_cached_flow_that_does_something_else(fabric: Fabric) -> None:
     assert arrives(fabric)
     right = cached(fabric)[Kind.POLICY]
-    fabric.switches[1].carry_out([replace(right, actions=())])
+    fabric.switches[1].carry_out([right._replace(actions=())])
     assert findings(fabric) == [(Difference.CHANGED, f"today it would be: {right}")]
     is_remedied(fabric)
 

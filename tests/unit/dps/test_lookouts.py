@@ -263,6 +263,6 @@ def test_who_does_not_say_is_not_waited_for(course: Course) -> None:
     for _ in range(3):
         course.wait()
     assert course.counts == [None] * len(course.marked.lookouts)
-    other = replace(course.marked.lookouts[0].flow, cookie=int(Cookie(Kind.TOMBSTONE, NUMBER)))
+    other = course.marked.lookouts[0].flow._replace(cookie=int(Cookie(Kind.TOMBSTONE, NUMBER)))
     assert not expeditions.hear(FlowEnd(other, End.IDLE, 1))
-    assert not expeditions.hear(FlowEnd(replace(other, cookie=1), End.IDLE, 1)), "somebody else's flow"
+    assert not expeditions.hear(FlowEnd(other._replace(cookie=1), End.IDLE, 1)), "somebody else's flow"

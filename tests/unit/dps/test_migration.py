@@ -304,7 +304,7 @@ def test_what_was_believed_to_be_nowhere_is_asked_for_again(fabric: Fabric) -> N
 def ended(fabric: Fabric, why: End, packets: int) -> FlowEnd:
     """The end of the entry by which a's packets find b."""
     assert arrives(fabric)
-    return FlowEnd(replace(cached(fabric)[Kind.LOCATION], actions=()), why, packets)
+    return FlowEnd(cached(fabric)[Kind.LOCATION]._replace(actions=()), why, packets)
 
 
 @pytest.mark.parametrize(
@@ -323,7 +323,7 @@ def test_what_is_not_true_any_more_does_not_come_again(fabric: Fabric) -> None:
     end = ended(fabric, End.HARD, 9)
     fabric.dps.apply([Change.gone(NETWORK)])
     assert fabric.dps.hear_end(1, end) == []
-    assert fabric.dps.hear_end(1, replace(end, flow=replace(end.flow, match=Match()))) == []
+    assert fabric.dps.hear_end(1, replace(end, flow=end.flow._replace(match=Match()))) == []
 
 
 def test_a_dswitch_that_is_gone_is_told_nothing_of_its_ends(fabric: Fabric) -> None:

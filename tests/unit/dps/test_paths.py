@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import pairwise
 from random import Random
 
@@ -35,7 +34,7 @@ def batches(changes: list[Change], random: Random) -> list[list[Change]]:
 def unnumbered(fabric: Fabric, dpid: int) -> set[Flow]:
     """A dSwitch's standing flows without the numbers of meters, which depend on who asked for one first."""
     flows = fabric.dps.standing_flows(dpid)
-    return {replace(flow, actions=()) if flow.table == RATE.number else flow for flow in flows}
+    return {flow._replace(actions=()) if flow.table == RATE.number else flow for flow in flows}
 
 
 @patient

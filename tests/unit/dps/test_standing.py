@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
 
 from dove_ryu.consequences import built_on
+from dove_ryu.features import Feature
 from dove_ryu.model.appliances import Appliance
 from dove_ryu.model.entities import (
     DSwitch,
@@ -21,8 +24,10 @@ from dove_ryu.model.entities import (
     VirtualNetwork,
 )
 from dove_ryu.model.facts import Change
-from dove_ryu.openflow.flow import text
-from dove_ryu.standing import WHOLE_DSWITCH, Parts
+from dove_ryu.model.world import World
+from dove_ryu.openflow.flow import Flow, text
+from dove_ryu.openflow.pipeline import miss_flows
+from dove_ryu.standing import WHOLE_DSWITCH, Parts, StandingFlows
 
 from .pipeline import Fabric
 from .scenario import holds_standing_flows
@@ -31,6 +36,31 @@ from .test_dps import A_AT_1, B_AT_2, BLUE, DEFAULT, DSWITCHES, NETWORK, PORTS, 
 __all__ = ["fabric"]
 
 ON_THE_MOVE = replace(A_AT_1, migrating_to=Place(2, "p2"))
+
+
+class Watching(Feature):
+    """Looks whether the garbage collector is at work."""
+
+    def __init__(self) -> None:
+        self.seen: list[bool] = []
+
+    def dswitch_flows(self, world: World, dpid: int) -> Iterable[Flow]:
+        """None; only to be asked."""
+        self.seen.append(gc.isenabled())
+        return ()
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_collector_rests_while_all_flows_are_computed_and_is_then_as_it_was(enabled: bool) -> None:
+    was, feature = gc.isenabled(), Watching()
+    standing = StandingFlows(World(), [feature])
+    (gc.enable if enabled else gc.disable)()
+    try:
+        assert len(standing.begin(1, [], [])) == len(standing.compute(1)) == len(miss_flows())
+        assert feature.seen == [False, False]
+        assert gc.isenabled() is enabled
+    finally:
+        (gc.enable if was else gc.disable)()
 
 
 def whole(dpid: int) -> Parts:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Iterable
+from itertools import chain
 
-from dove_ryu.features import Feature, Request
+from dove_ryu.features import Feature, Request, hosted
 from dove_ryu.model.entities import (
     DSwitch,
     Encapsulation,
@@ -78,9 +79,15 @@ def tables_of(world: World) -> NetworkTables:
 
 
 def standing(feature: Feature, *entities: Entity, ports: dict[str, int] = PORTS) -> list[str]:
-    """A feature's flows for a network at a dSwitch."""
-    world = world_of(*entities, ports=ports)
-    return lines(feature.network_flows(world, HERE, tables_of(world)))
+    """A feature's flows for a network and its endpoints at a dSwitch."""
+    return at(feature, world_of(*entities, ports=ports))
+
+
+def at(feature: Feature, world: World) -> list[str]:
+    """The same in a world that is there."""
+    tables = tables_of(world)
+    endpoints = (feature.endpoint_flows(world, HERE, tables, here) for here in hosted(world, HERE, tables))
+    return lines([*feature.network_flows(world, HERE, tables), *chain.from_iterable(endpoints)])
 
 
 def compiled(feature: Feature, world: World, packet: PacketIn, destination: str) -> list[Flow]:

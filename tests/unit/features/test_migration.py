@@ -144,7 +144,7 @@ def test_tombstones_go_when_the_endpoint_is_back_or_gone_but_its_networks_may_be
 def test_what_is_no_tombstone_is_not_recalled() -> None:
     stone = tombstones(world_where(B_THERE))[1]
     for cookie in (int(Cookie(Kind.LOCATION, B.number)), 5):
-        assert recalled(world_where(B_THERE), replace(stone, cookie=cookie)) is None
+        assert recalled(world_where(B_THERE), stone._replace(cookie=cookie)) is None
 
 
 # Location invalidations.

@@ -120,7 +120,7 @@ def test_nobody_answers_for_all_of_the_gap_around_nobodys_address(asked: str, ga
     installed = compiled(FEATURE, world, REQUEST, asked)[0]
     assert recalled(world, installed) == [line]
     assert recalled(world_of(*EVERYTHING, replace(A, ips=(asked,))), installed) == []
-    assert recalled(world, replace(installed, match=Match())) == []
+    assert recalled(world, installed._replace(match=Match())) == []
 
 
 def test_only_questions_are_answered() -> None:
@@ -181,8 +181,8 @@ def test_an_answer_is_recalled_as_it_would_be_given_today(asked: str) -> None:
 def test_no_answer_is_recalled_for_a_domain_that_is_gone_or_to_what_is_no_question() -> None:
     world = world_of(*EVERYTHING)
     installed = compiled(FEATURE, world, REQUEST, "10.0.0.11")[0]
-    assert recalled(world, replace(installed, table=LOCATION.number)) == []
-    assert recalled(world, replace(installed, match=match({SOURCE_DOMAIN: RED.number}))) == []
+    assert recalled(world, installed._replace(table=LOCATION.number)) == []
+    assert recalled(world, installed._replace(match=match({SOURCE_DOMAIN: RED.number}))) == []
     for gone in (B, RED):
         world.apply(Change.gone(gone))
         assert recalled(world, installed) == []

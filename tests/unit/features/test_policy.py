@@ -162,7 +162,7 @@ def test_an_entry_is_recalled_as_it_would_be_cached_today() -> None:
 def test_no_entry_is_recalled_of_a_pair_that_is_not_there_or_of_another_table() -> None:
     world = world_of(*EVERYTHING)
     installed = compiled(POLICY_CACHE, world, REQUEST, TO_B)[0]
-    assert recalled(world, replace(installed, table=LOCATION.number)) == []
+    assert recalled(world, installed._replace(table=LOCATION.number)) == []
     for domain in (RED, BLUE):
         without = world_of(*EVERYTHING)
         without.apply(Change.gone(domain))

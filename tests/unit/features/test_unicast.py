@@ -227,7 +227,7 @@ def test_a_gap_is_recalled_while_it_is_one() -> None:
     assert recalled(farther, installed) == lines([installed])
     for there in ("02:00:00:00:00:9f", "02:00:00:00:00:80"):
         assert recalled(world_of(*EVERYTHING, replace(A, macs=(there,))), installed) == []
-    assert recalled(world, replace(installed, match=Match())) == []
+    assert recalled(world, installed._replace(match=Match())) == []
 
 
 def test_who_comes_ends_the_gaps() -> None:
@@ -339,8 +339,8 @@ def test_an_entry_of_whom_nobody_reaches_is_recalled_as_nowhere_and_of_nobody_no
 def test_what_is_no_location_is_not_recalled() -> None:
     world = world_of(*EVERYTHING)
     installed = compiled(UNICAST, world, BY_MAC, MAC)[0]
-    assert recalled(world, replace(installed, table=POLICY.number)) == []
-    assert recalled(world, replace(installed, match=Match())) == []
+    assert recalled(world, installed._replace(table=POLICY.number)) == []
+    assert recalled(world, installed._replace(match=Match())) == []
 
 
 # Live migration (F45, X5).

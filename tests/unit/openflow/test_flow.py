@@ -22,7 +22,7 @@ from dove_ryu.openflow.action import (
 )
 from dove_ryu.openflow.fields import BY_ADDRESS, SOURCE_DOMAIN, VNI, Bits, Cookie, Kind
 from dove_ryu.openflow.flow import Flow, FlowChange, FlowDelete, FlowKey, FlowStrictDelete, PacketIn, text
-from dove_ryu.openflow.match import Match, Terms, match
+from dove_ryu.openflow.match import Match, Term, Terms, match
 
 UPPER = Bits("upper half", oxm.REGISTERS[9], 16, 16)
 
@@ -75,6 +75,25 @@ def test_prerequisites_are_matched_along() -> None:
 @given(st.permutations([(VNI, 5), (oxm.ETH_TYPE, oxm.IPV6), (oxm.IPV6_DST, "fd00::1"), (BY_ADDRESS, 1)]))
 def test_the_order_of_terms_does_not_matter(terms: list[tuple[oxm.Field | Bits, int | str]]) -> None:
     assert str(match(dict(terms))) == "ipv6,reg0=0x1/0x1,metadata=0x5,ipv6_dst=fd00::1"
+
+
+single = st.sampled_from([BY_ADDRESS, SOURCE_DOMAIN, UPPER, VNI, *oxm.FIELDS])
+
+
+@given(st.dictionaries(single, st.integers(0, 1), max_size=5))
+def test_a_match_is_that_of_each_name_put_together(terms: dict[oxm.Field | Bits, int]) -> None:
+    """However a selection of names is laid out, and also the second time."""
+    together: dict[oxm.Field, Term] = {}
+    for alone in (match({key: value}) for key, value in terms.items()):
+        for term in alone:
+            known = together.setdefault(term.field, term)
+            if known != term and known.mask & term.mask:
+                with pytest.raises(ValueError, match="contradicts"):
+                    match(terms)
+                return
+            together[term.field] = Term(term.field, known.value | term.value, known.mask | term.mask)
+    expected = sorted(together.values(), key=lambda term: term.field.rank)
+    assert [match(terms), match(terms)] == [Match(expected)] * 2
 
 
 def test_bits_of_one_register_are_matched_together() -> None:

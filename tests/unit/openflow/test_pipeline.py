@@ -63,6 +63,7 @@ def test_prerequisites_of_a_legal_field_are_legal() -> None:
 
 @pytest.mark.parametrize("table", [POLICY, CLASSIFY])
 def test_a_match_that_is_not_declared_is_refused(table: Table) -> None:
+    assert NEIGHBOUR.flow(1, {oxm.ARP_OP: 1}, [], COOKIE), "what one table may match another may not"
     with pytest.raises(IllegalFlow, match=f"table {table.name} may not match arp_op"):
         table.flow(1, {oxm.ARP_OP: 1}, [], COOKIE)
 

@@ -4,7 +4,6 @@ import base64
 import struct
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -116,7 +115,7 @@ def value_of(field: Field, value: int) -> object:
 def match_of(where: Match) -> dict[str, object]:
     """A match as the framework has it."""
     found: dict[str, object] = {}
-    for term in where.terms:
+    for term in where:
         value = value_of(term.field, term.value)
         masked = term.mask != term.field.full_mask
         found[name_of(term.field)] = (value, value_of(term.field, term.mask)) if masked else value
@@ -366,7 +365,7 @@ def test_flows_come_back_as_they_were_sent() -> None:
 
 def test_the_order_of_terms_on_the_wire_does_not_matter() -> None:
     terms = match({VNI: 5, oxm.IPV6_DST: "fd00::1", SOURCE_DOMAIN: 7})
-    backward = Flow(8, 100, Match(terms.terms[::-1]), (), 1)
+    backward = Flow(8, 100, Match(terms[::-1]), (), 1)
     assert list(codec.read_flows(reply([backward]))) == [Flow(8, 100, terms, (), 1)]
 
 
@@ -533,7 +532,7 @@ def test_the_end_of_a_flow_is_read_as_the_frameworks_parser_reads_it(why: int, e
     for flow in (each for each in rich() if each.notify):
         message = flow_removed(flow, why, 17)
         ours, theirs = codec.read_flow_end(message), parsed(message)
-        assert ours == FlowEnd(replace(flow, actions=()), end, 17, 5, 2.000000003)
+        assert ours == FlowEnd(flow._replace(actions=()), end, 17, 5, 2.000000003)
         assert (theirs.cookie, theirs.table_id, theirs.priority) == (flow.cookie, flow.table, flow.priority)
         assert (theirs.reason, theirs.packet_count) == (why, 17)
         assert (theirs.idle_timeout, theirs.hard_timeout) == (flow.idle_timeout, flow.hard_timeout)
