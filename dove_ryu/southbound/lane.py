@@ -395,9 +395,13 @@ class Archive:
         self._sheets.put(0, vni, (*places, address_of(sheet.rules.table), 0))
 
     def drop(self, vni: int) -> Sheet | None:
-        """Forget a network: the sheet that it had."""
+        """Forget a network: the sheet that it had, which is empty now."""
         self._sheets.remove(0, vni)
-        return self.sheets.pop(vni, None)
+        dropped = self.sheets.pop(vni, None)
+        if dropped is not None:
+            for index in (dropped.by_mac, dropped.by_ipv4, dropped.by_ipv6, dropped.rules):
+                index.clear()
+        return dropped
 
     def keep(self, number: int, template: Template) -> None:
         """Let this be the template of a number, one that another had or the next."""

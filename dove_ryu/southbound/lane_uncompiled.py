@@ -34,12 +34,15 @@ _TABLE = 15  # where a packet-in begins to be the same for all packets of an end
 _IPV4, _IPV6 = b"\x08\x00", b"\x86\xdd"
 _LOCAL = TO_PORT << 64
 _MOST_SENDERS = 4096
-_BEGINNINGS = [bytes((_PACKET_OUT >> 8, _PACKET_OUT & 0xFF, size >> 8, size & 0xFF)) for size in range(2048)]
+_MOST = 2048
+_BEGINNINGS = [bytes((_PACKET_OUT >> 8, _PACKET_OUT & 0xFF, size >> 8, size & 0xFF)) for size in range(_MOST)]
 """How a packet-out of so many bytes begins."""
 
-Sender = tuple[int, int, bool, int, bytes]
-"""What a match says: VNI, source domain (shifted as a rule's key has it), whether to look the destination up by its IP
-address; how long its packet-outs are without their frames, and how they begin, after their length."""
+Pieces = dict[int, Any]
+Sender = tuple[Pieces | None, Pieces, Pieces, Pieces, int, int, bytes]
+"""What a match says: where to look its destinations up, by MAC address if that is so, by IPv4 and by IPv6 address; where
+its rules are, and its source domain as a rule's key has it; how long its packet-outs are without their frames, and how they
+begin, after their length.  A network that is dropped leaves its tables empty."""
 
 
 class Desk(lane.Desk):
@@ -48,12 +51,12 @@ class Desk(lane.Desk):
     def __init__(self, archive: Archive, dpid: int, tables: tuple[int, int], resubmission: bytes) -> None:
         super().__init__(archive, dpid, tables, resubmission)
         self._senders: dict[bytes, Sender] = {}
+        self._ways: Pieces = self.ways.table.made
 
     def _take(self, data: bytearray, filled: int) -> int:
         """Answer the requests among the first *filled* bytes of *data*; -1 where a message is malformed."""
         read, at, pieces = bytes(data[: max(0, filled)]) + _BEYOND, 0, list[bytes]()
-        senders, repeat = self._senders, self._repeat
-        left = 0
+        senders, ways, here, left, allowed, denied = self._senders, self._ways, self._here, 0, 0, 0
         while filled - at >= 8:
             kind, length, matched = _HEAD(read, at)
             end = at + length
@@ -63,11 +66,44 @@ class Desk(lane.Desk):
             if end > filled:
                 break
             frame = at + 26 + (matched + 7 & ~7)
-            sender = senders.get(read[at + _TABLE : frame])
-            if sender is None or kind != _PACKET_IN or not repeat(sender, read, frame, end, pieces):
-                left += self._learn(read[at:end], pieces)
+            sender, size, place = senders.get(read[at + _TABLE : frame]), end - frame, None
+            if sender is not None and kind == _PACKET_IN and size >= 14:
+                by_mac, by_ipv4, by_ipv6, rules, source, resumed, opening = sender
+                if by_mac is not None:
+                    place = by_mac.get(_number(read[frame : frame + 6]))
+                elif size >= 34 and read[frame + 12 : frame + 14] == _IPV4:
+                    place = by_ipv4.get(_number(read[frame + 30 : frame + 34]))
+                elif size >= 54 and read[frame + 12 : frame + 14] == _IPV6:
+                    place = by_ipv6.get(_number(read[frame + 38 : frame + 54]))
+            if place is not None:
+                domain, dpid, near, family, first, second, last = place
+                rule = rules.get(source | domain)
+                way = ways.get(near if dpid == here else dpid)
+                size += resumed
+                if rule is not None and way is not None and way[0] == family and size < _MOST:
+                    timeout, policy, allows = rule
+                    pieces += (
+                        first,
+                        timeout,
+                        second,
+                        way[1],
+                        last,
+                        policy,
+                        _BEGINNINGS[size],
+                        opening,
+                        read[frame:end],
+                    )
+                    if allows:
+                        allowed += 1
+                    else:
+                        denied += 1
+                    at = end
+                    continue
+            left += self._learn(read[at:end], pieces)
             at = end
         self._left = left
+        self.allowed += allowed
+        self.denied += denied
         self._put(b"".join(pieces))
         return at
 
@@ -76,38 +112,6 @@ class Desk(lane.Desk):
         self.used = 0
         self._reserve(len(answers))
         self.answers[: self.used] = answers
-
-    def _repeat(self, sender: Sender, data: bytes, frame: int, end: int, pieces: list[bytes]) -> bool:
-        """Put an answer together, if all its pieces are known."""
-        vni, source, by_address, resumed, opening = sender
-        sheet, size = self.archive.sheets.get(vni), end - frame
-        if sheet is None or size < 14:
-            return False
-        if not by_address:
-            place = sheet.by_mac.table.made.get(_number(data[frame : frame + 6]))
-        elif size >= 34 and data[frame + 12 : frame + 14] == _IPV4:
-            place = sheet.by_ipv4.table.made.get(_number(data[frame + 30 : frame + 34]))
-        elif size >= 54 and data[frame + 12 : frame + 14] == _IPV6:
-            place = sheet.by_ipv6.table.made.get(_number(data[frame + 38 : frame + 54]))
-        else:
-            return False
-        if place is None:
-            return False
-        domain, dpid, near, family, first, second, last = place
-        rule = sheet.rules.table.made.get(source | domain)
-        way = self.ways.table.made.get(near if dpid == self._here else dpid)
-        if rule is None or way is None or way[0] != family:
-            return False
-        timeout, policy, allows = rule
-        size += resumed
-        if size >= len(_BEGINNINGS):
-            return False
-        pieces += (first, timeout, second, way[1], last, policy, _BEGINNINGS[size], opening, data[frame:end])
-        if allows:
-            self.allowed += 1
-        else:
-            self.denied += 1
-        return True
 
     def _learn(self, message: bytes, pieces: list[bytes]) -> int:
         """Let the one source deal with a message, and keep the pieces of what it writes; how many it has left over."""
@@ -136,10 +140,13 @@ class Desk(lane.Desk):
         _put_by(self.ways.table, asked.way_spot, asked.way, _once((family, answer[port:end])))
         if len(self._senders) >= _MOST_SENDERS:
             self._senders.clear()
+        sheet = self.archive.sheets[asked.vni]
         self._senders[message[_TABLE : asked.frame]] = (
-            asked.vni,
+            None if asked.by_address else sheet.by_mac.table.made,
+            sheet.by_ipv4.table.made,
+            sheet.by_ipv6.table.made,
+            asked.rules.made,
             asked.source << 64,
-            asked.by_address,
             asked.resumed,
             answer[packet + 4 : packet + asked.resumed],
         )
