@@ -111,7 +111,7 @@ class Arena:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.name = f"dove-bench-{os.getpid()}"
+        self.name = f"{_PREFIX}{os.getpid()}"
         self.cores = sorted(os.sched_getaffinity(0))
         self._programs: list[Program] = []
 
@@ -119,6 +119,7 @@ class Arena:
         self.directory.mkdir(parents=True, exist_ok=True)
         if os.geteuid() != 0:
             raise ArenaError("the benchmark makes a network namespace; run it as root")
+        _sweep()
         _ip("netns", "add", self.name)
         try:
             _ip("-netns", self.name, "link", "set", "lo", "up")
@@ -193,7 +194,24 @@ class Arena:
         return ["ip", "netns", "exec", self.name, "nice", "-n", str(nice), "taskset", "-c", str(core), *command]
 
 
-def _ip(*arguments: str) -> None:
+_PREFIX = "dove-bench-"
+"""How a run's namespace is called, before the run's process id."""
+
+
+def _sweep() -> None:
+    """Take away what runs that were killed have left: their namespaces, and the programs in them."""
+    names = [line.split()[0] for line in _ip("netns", "list").splitlines() if line]
+    for name in names:
+        left = name.removeprefix(_PREFIX)
+        if left != name and not Path(f"/proc/{left}").exists():
+            for process in _ip("netns", "pids", name).split():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(process), signal.SIGKILL)
+            _ip("netns", "delete", name)
+
+
+def _ip(*arguments: str) -> str:
     done = subprocess.run(["ip", *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
         raise ArenaError(f"ip {' '.join(arguments)} fails: {done.stderr.strip()}")
+    return done.stdout

@@ -17,6 +17,9 @@ What the tables hold is too much to be near the processor, and to wait for the m
 else.  So the messages of a read take the three steps of :meth:`Desk.take` together: what does each ask, where is it, the
 answer.  Each step ends by asking the memory for what the next one reads.
 
+A connection is a :class:`Line` here, and one thread goes the round of all of them (:class:`Ring`): it reads, answers and
+sends.  Compiled, it does so without Python's lock, which it wants only for what is not as most things are.
+
 This file is Python, and runs as it is.  Compiled by Cython, which its annotations are for, it is many times as fast;
 :mod:`dove_ryu.southbound.lane_memory` is all of it that has two forms.
 

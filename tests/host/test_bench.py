@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -32,6 +33,20 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def course(world: Path) -> Course:
     return Course(Arena(world / "logs"), SMALL, world, Pace(1, 0.5, 0.2), lambda what: None)
+
+
+def test_what_a_killed_run_has_left_is_taken_away(tmp_path: Path) -> None:
+    with subprocess.Popen(["true"]) as ended:
+        pass
+    name = f"dove-bench-{ended.pid}"
+    subprocess.run(["ip", "netns", "add", name], check=True)
+    left = subprocess.Popen(["ip", "netns", "exec", name, "sleep", "600"])
+    until = time.monotonic() + 5
+    while not subprocess.run(["ip", "netns", "pids", name], capture_output=True, text=True, check=True).stdout:
+        assert time.monotonic() < until, "it does not start"
+    with Arena(tmp_path / "logs"):
+        assert left.wait(5) == -signal.SIGKILL
+        assert name not in subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True).stdout
 
 
 class Listener(RawSwitch):
