@@ -995,9 +995,12 @@ class Ring:
     _size: cython.int
     _input: Octets
 
-    def __init__(self) -> None:
+    def __init__(self, epoll: select.epoll) -> None:
+        """
+        :param epoll: is told which descriptors to watch.
+        """
         self._nobody = Line(None, -1)
-        self._lines, self._buffer, self._epoll = [], bytearray(RECEIVE_BUFFER), select.epoll()
+        self._lines, self._buffer, self._epoll = [], bytearray(RECEIVE_BUFFER), epoll
         self._lock, self._watch = new_lock(), new_watch(self._epoll)
         self._at, self._size, self._input = items(self._lines), 0, octets(self._buffer)
 

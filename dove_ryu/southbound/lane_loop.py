@@ -13,6 +13,7 @@ Where it shares a core with other threads, the kernel would let it wait for them
 from __future__ import annotations
 
 import threading
+from select import epoll  # by name: eventlet takes it away from the module later
 from types import ModuleType
 
 from dove_ryu.southbound import framework
@@ -26,7 +27,7 @@ class LaneLoop:
     """
 
     def __init__(self, form: ModuleType) -> None:
-        self._ring: Ring = form.Ring()
+        self._ring: Ring = form.Ring(epoll())
         self._lock = threading.Lock()
         self._started = False
 

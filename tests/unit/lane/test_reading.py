@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import select
 import socket
 import struct
 import threading
@@ -197,7 +198,7 @@ def test_a_line_that_is_held_is_waited_for(connection: Connection) -> None:
 @pytest.fixture
 def ring(form: ModuleType, connection: Connection) -> Any:
     """A ring with the connection's line in it."""
-    made = form.Ring()
+    made = form.Ring(select.epoll())
     made.add(connection.line, connection.here.fileno())
     return made
 
@@ -239,7 +240,7 @@ def test_a_ring_has_no_end(ring: Any, connection: Connection) -> None:
 def test_the_compiled_lane_does_without_pythons_lock() -> None:
     """Another thread that keeps it, as this one does by calls that do not let go of it, holds nobody up."""
     form = lane_form.load("compiled")
-    connection, ring = Connection(form), form.Ring()
+    connection, ring = Connection(form), form.Ring(select.epoll())
     ring.add(connection.line, connection.here.fileno())
     answer = connection.plain(WHOLE["ipv4"])
     threading.Thread(target=ring.serve, daemon=True, name="ring").start()
