@@ -28,13 +28,13 @@ from dove_ryu.bench.world import Plan
 SCENARIOS: dict[str, tuple[Callable[[Course], object], float]] = {
     "closed": (scenarios.closed, 210),
     "others": (scenarios.others, 45),
-    "steady": (scenarios.steady, 120),
-    "figure5": (scenarios.figure5, 190),
-    "idle": (scenarios.idle, 90),
+    "steady": (scenarios.steady, 110),
+    "figure5": (scenarios.figure5, 320),
+    "idle": (scenarios.idle, 80),
     "switch": (elsewhere.switch, 60),
-    "scale": (elsewhere.scale, 200),
-    "flood": (elsewhere.flood, 100),
-    "state": (elsewhere.state, 400),
+    "scale": (elsewhere.scale, 170),
+    "flood": (elsewhere.flood, 90),
+    "state": (elsewhere.state, 320),
 }
 """What can be asked for by ``--only``, in the order in which it is measured, and the seconds that it may take: a machine
 that is slow, or busy, has fewer rounds.  Together they are under 25 minutes."""
