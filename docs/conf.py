@@ -19,7 +19,8 @@ version = release = dove_ryu.__version__
 exclude_patterns = [
     "_build",
     "generated",
-]  # generated/ is included by architecture.rst, not a page of its own
+    "results",
+]  # generated/ is included by architecture.rst, results/ by benchmarks.rst: they are no pages of their own
 nitpicky = True
 default_role = "literal"
 highlight_language = "console"
