@@ -63,6 +63,11 @@ def wait(seconds: float) -> None:
     wait_until(lambda: time.monotonic() >= end, "time", seconds + 1)
 
 
+def confirmed(net: DataCenter) -> None:
+    """Let all dSwitches say that they have carried out what they were told."""
+    wait_until(lambda: net.read("/v1/status")["lag"] == 0, "told to all")
+
+
 def streamed(move: Scene, happens: Callable[[], None], *, by_guest: bool = False) -> Delivery:
     """What becomes of a stream to the machine that moves, or by it, while something happens. Whatever arrived has
     passed both appliances."""
@@ -119,6 +124,7 @@ def test_an_appliance_is_drained_and_moves(net: DataCenter, move: Scene) -> None
 
     def drain() -> None:
         document = net.register("fw", net["fw_old"], net["fw_new"])
+        confirmed(net)  # nobody is led to where nobody knows of it yet
         document["instances"][0]["weight"] = 0
         net.put("/v1/appliances/fw", document)
         wait(0.3)
