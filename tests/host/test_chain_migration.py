@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from emulation import Appliance, Endpoint, wait_until
 
-from .datacenter import DataCenter, ipv4, ipv6
+from .datacenter import DataCenter, instance, ipv4, ipv6
 from .guest import GUEST, PEER, Scene, scene
 from .streams import Delivery, Stream
 
@@ -123,10 +123,10 @@ def test_an_appliance_is_drained_and_moves(net: DataCenter, move: Scene) -> None
     """The new instance takes over, what is on its way to the old one still passes, and then that one goes."""
 
     def drain() -> None:
-        document = net.register("fw", net["fw_old"], net["fw_new"])
+        old, new = ({"name": name, **instance(net[name])} for name in ("fw_old", "fw_new"))
+        net.put("/v1/appliances/fw", {"kind": "fw", "instances": [old, new | {"weight": 0}]})
         confirmed(net)  # nobody is led to where nobody knows of it yet
-        document["instances"][0]["weight"] = 0
-        net.put("/v1/appliances/fw", document)
+        document = net.put("/v1/appliances/fw", {"kind": "fw", "instances": [old | {"weight": 0}, new]})
         wait(0.3)
         document["instances"] = document["instances"][1:]
         net.put("/v1/appliances/fw", document)
