@@ -72,12 +72,12 @@ class Fabric:
         return [str(flow) for flow in self.switch.flows()]
 
     def _settle(self) -> None:
-        """Answer packet-ins until none comes for five rounds.
+        """Answer packet-ins until none comes for twenty rounds.
 
         A round is a barrier, which takes a turn of the switch's main loop; so does a frame on its way up or out.
         """
         quiet, deadline = 0, time.monotonic() + DEADLINE
-        while quiet < 5:
+        while quiet < 20:
             assert time.monotonic() < deadline, "packets come up without end"
             packets = self.switch.packet_ins()
             quiet = 0 if packets else quiet + 1
